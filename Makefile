@@ -1,0 +1,54 @@
+# Two commands: `make serve` and `make test`. Each does everything it needs, from a clean clone.
+.PHONY: serve test lint test-native test-wasm test-http bench build reset deploy
+
+# Node 22 and the tools of package-lock.json first.
+export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
+export WRANGLER_SEND_METRICS := false
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := $(CURDIR)/.tools/bin/wasm-bindgen-test-runner
+
+# The router with a sample rollout on http://localhost:8787.
+serve:
+	@sh scripts/tools.sh npm wasm
+	@node scripts/sample.mjs
+	wrangler dev --port 8787 --assets .sample/www --var ORIGIN:http://localhost:8787
+
+# Everything that CI runs.
+test: lint test-native test-wasm test-http
+	wrangler deploy --dry-run --outdir .wrangler/dry-run
+
+lint:
+	@sh scripts/tools.sh npm wasm test
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+	cargo clippy --quiet --all-targets --target wasm32-unknown-unknown -- -D warnings
+	cargo deny --log-level warn --offline check bans licenses sources
+	shellcheck scripts/*.sh
+	shellcheck --shell=sh src/install/install.sh
+	biome ci --error-on-warnings
+
+test-native:
+	cargo test --quiet
+
+test-wasm:
+	@sh scripts/tools.sh npm wasm
+	cargo test --quiet --target wasm32-unknown-unknown --test wasm
+
+# Against the real Worker on workerd: HTTP, installer, page.
+test-http: build
+	@sh scripts/tools.sh test
+	node --test --test-concurrency=2 'tests/**/*.test.mjs'
+
+bench: build
+	@sh scripts/tools.sh bench
+	cargo bench --bench core
+	node benches/http.mjs
+
+build:
+	sh scripts/build.sh
+
+# Forgets the local KV and the sample.
+reset:
+	rm -rf .sample .wrangler/state
+
+deploy:
+	wrangler deploy

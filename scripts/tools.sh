@@ -1,0 +1,82 @@
+#!/bin/sh
+# Installs what building and testing need, once, inside the project:
+#   tools.sh npm      the packages of package-lock.json, into node_modules
+#   tools.sh wasm     the wasm target, worker-build and wasm-bindgen, into .tools
+#   tools.sh test     cargo-deny, into .tools; shells, shellcheck and Chromium, from Debian
+#   tools.sh bench    wrk, from Debian
+# Versions are pinned here and in the lock files. Each part is skipped when it is there.
+set -eu
+cd "$(dirname "$0")/.."
+
+WORKER_BUILD=0.8.7
+# Must equal wasm-bindgen's version in Cargo.lock.
+WASM_BINDGEN=0.2.130
+CARGO_DENY=0.20.2
+
+say() { printf '%s\n' "tools: $*" >&2; }
+
+npm_packages() {
+  if [ -f node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ]; then
+    return
+  fi
+  say "npm ci"
+  npm ci --no-audit --no-fund
+  touch node_modules/.package-lock.json
+}
+
+# cargo_tool CRATE VERSION BINARY
+cargo_tool() {
+  if [ -x ".tools/bin/$3" ] && grep -q "\"$1 $2 " .tools/.crates.toml 2>/dev/null; then
+    return
+  fi
+  say "cargo install $1 $2 (two to four minutes, once)"
+  # Outside the project's own Cargo configuration and build folder.
+  (root=$PWD/.tools && cd / && CARGO_TARGET_DIR="$root/target" cargo install --quiet --root "$root" "$1@$2")
+}
+
+# debian COMMAND PACKAGE ...: installs the packages whose command is missing.
+debian() {
+  missing=
+  while [ $# -gt 0 ]; do
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+    shift 2
+  done
+  [ -n "$missing" ] || return 0
+  as_root=
+  if [ "$(id -u)" -ne 0 ]; then as_root='sudo -n'; fi
+  if command -v apt-get >/dev/null 2>&1 && $as_root true 2>/dev/null; then
+    say "apt-get install$missing"
+    $as_root apt-get update -qq
+    # shellcheck disable=SC2086  # a list of words on purpose
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  else
+    say "these are needed and cannot be installed from here:$missing"
+    say "install them (the names are Debian's), then run this again"
+    exit 1
+  fi
+}
+
+for part in "$@"; do
+  case $part in
+    npm) npm_packages ;;
+    wasm)
+      npm_packages
+      rustup target list --installed | grep -q '^wasm32-unknown-unknown$' ||
+        rustup target add wasm32-unknown-unknown
+      cargo_tool worker-build "$WORKER_BUILD" worker-build
+      cargo_tool wasm-bindgen-cli "$WASM_BINDGEN" wasm-bindgen
+      ;;
+    test)
+      cargo_tool cargo-deny "$CARGO_DENY" cargo-deny
+      browser=chromium
+      if [ -n "${CHROMIUM:-}" ]; then browser=$CHROMIUM; fi
+      debian shellcheck shellcheck busybox busybox ksh93 ksh93u+m mksh mksh zsh zsh yash yash \
+        dash dash fish fish "$browser" chromium
+      ;;
+    bench) debian wrk wrk ;;
+    *)
+      say "no such part: $part"
+      exit 2
+      ;;
+  esac
+done

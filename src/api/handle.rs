@@ -1,0 +1,92 @@
+//! The one door: a request comes in, an answer goes out.
+
+use crate::core::time::Timestamp;
+use crate::install::render::Shell;
+use crate::wire::problem::ProblemType;
+
+use super::edge::Edge;
+use super::reply::{Answer, Reply};
+use super::request::Request;
+use super::route::{Route, route};
+use super::{features, install, looks};
+
+/// Answers a request from the edge's state at `now`.
+pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer {
+    let route = route(request.path());
+    match request.method() {
+        "GET" | "HEAD" => {}
+        "OPTIONS" if route.shell().is_none() => return Answer::Fresh(preflight()),
+        _ => return Answer::Fresh(wrong_method(edge, &route)),
+    }
+    let answer = match route {
+        Route::Root if wants_html(request) => Answer::Asset("/index.html".to_owned()),
+        Route::Root => install::by_rollout(edge, request, Shell::Sh),
+        Route::Install(shell) => install::by_rollout(edge, request, shell),
+        Route::Select(shell, selector) => install::by_name(edge, shell, &selector),
+        Route::Malformed(shell) => install::not_found(edge, shell, 400),
+        Route::NotFound(shell) => install::not_found(edge, shell, 404),
+        Route::Rollout(release) => looks::rollout(edge, release),
+        Route::Features(release) => features::get(edge, request, release),
+        Route::Status => looks::status(edge, now),
+        Route::Health => looks::health(edge, now),
+        Route::Asset(path) => Answer::Asset(path.to_owned()),
+        Route::UnknownApi => {
+            let detail = "README lists the paths of this router.";
+            Answer::Fresh(Reply::problem(ProblemType::UnknownPath, detail))
+        }
+    };
+    not_modified(edge, request, answer)
+}
+
+/// Whether the client says that it reads HTML. Its user agent is never asked.
+fn wants_html(request: &impl Request) -> bool {
+    request
+        .header("accept")
+        .is_some_and(|accept| accept.to_ascii_lowercase().contains("text/html"))
+}
+
+fn not_modified(edge: &Edge, request: &impl Request, answer: Answer) -> Answer {
+    match answer {
+        Answer::Kept(id)
+            if edge.kept.reply(id).is_some_and(|reply| {
+                reply.header("ETag").is_some()
+                    && request
+                        .header("if-none-match")
+                        .is_some_and(|tags| reply.is_match(&tags))
+            }) =>
+        {
+            Answer::NotModified(id)
+        }
+        other => other,
+    }
+}
+
+fn wrong_method(edge: &Edge, route: &Route<'_>) -> Reply {
+    let reply = match route.shell() {
+        Some(shell) => {
+            let message = "this path takes GET and HEAD only; use curl -fsS without -X or -d";
+            install::failure(&edge.defaults, shell, 405, message)
+        }
+        None => Reply::problem(
+            ProblemType::MethodNotAllowed,
+            "Use GET or HEAD; the header Allow lists what this path takes.",
+        ),
+    };
+    let allow = match route.shell() {
+        Some(_) => "GET, HEAD",
+        None => "GET, HEAD, OPTIONS",
+    };
+    reply.with("Allow", allow)
+}
+
+/// The answer to a browser that asks whether it may (CORS).
+fn preflight() -> Reply {
+    Reply::json(204, "public, max-age=86400", String::new())
+        .with("Allow", "GET, HEAD, OPTIONS")
+        .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+        .with(
+            "Access-Control-Allow-Headers",
+            "Content-Type, If-None-Match, Authorization, X-API-Key, X-Caro-Id",
+        )
+        .with("Access-Control-Max-Age", "86400")
+}

@@ -1,0 +1,176 @@
+//! Answers: what a handler gives back, and what is kept ready between requests.
+
+use crate::core::decide::Reason;
+use crate::core::flags::Values;
+use crate::core::snapshot::{BuildId, FeatureSetId};
+use crate::core::table::Table;
+use crate::install::render::{Choice, Shell};
+use crate::wire::problem::{self, ProblemType};
+
+/// Status, headers and body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+}
+
+/// Sent with everything. A script or a JSON text needs nothing from the browser.
+const SECURITY: [(&str, &str); 5] = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    (
+        "Strict-Transport-Security",
+        "max-age=31536000; includeSubDomains",
+    ),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// What the HTML page may do: load its own files and ask its own origin.
+const PAGE_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                        connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                        frame-ancestors 'none'";
+
+/// The headers that a static file gets in addition to its own, instead of any it has.
+pub fn asset_headers(is_page: bool) -> Vec<(&'static str, &'static str)> {
+    let mut headers = SECURITY.to_vec();
+    headers.retain(|(name, _)| *name != "Content-Security-Policy");
+    headers.push(("Content-Security-Policy", PAGE_CSP));
+    headers.push(if is_page {
+        // `/` answers the same URL with a script for `sh`, so no cache may hold it.
+        ("Cache-Control", "private, no-store")
+    } else {
+        ("Cache-Control", "public, max-age=300")
+    });
+    headers.push(("Vary", "Accept"));
+    headers
+}
+
+impl Reply {
+    pub fn new(status: u16, content_type: &str, cache: &str, body: String) -> Self {
+        let mut headers = vec![
+            ("Content-Type", content_type.to_owned()),
+            ("Cache-Control", cache.to_owned()),
+        ];
+        headers.extend(SECURITY.map(|(name, value)| (name, value.to_owned())));
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// JSON that any page may read: there are no credentials here that CORS would protect.
+    pub fn json(status: u16, cache: &str, body: String) -> Self {
+        Self::new(status, "application/json", cache, body)
+            .with("Access-Control-Allow-Origin", "*")
+            .with(
+                "Access-Control-Expose-Headers",
+                "ETag, Retry-After, X-Caro-Revision, X-Caro-Reason",
+            )
+    }
+
+    pub fn problem(kind: ProblemType, detail: &str) -> Self {
+        let mut reply = Self::json(kind.status(), "no-store", problem::body(kind, detail));
+        if let Some((_, content_type)) = reply.headers.first_mut() {
+            *content_type = "application/problem+json".to_owned();
+        }
+        reply
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self
+            .headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether `If-None-Match` names this reply (RFC 9110, 13.1.2: the weak comparison).
+    pub fn is_match(&self, if_none_match: &str) -> bool {
+        self.header("ETag").is_some_and(|etag| {
+            if_none_match.trim() == "*"
+                || if_none_match
+                    .split(',')
+                    .any(|tag| tag.trim().trim_start_matches("W/") == etag)
+        })
+    }
+}
+
+/// A strong validator of a body.
+pub fn etag(body: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(body);
+    format!("\"{}\"", crate::core::decode::to_hex(digest.split_at(16).0))
+}
+
+/// What to do for a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// One of the replies that are kept ready.
+    Kept(ReplyId),
+    /// The same, but the client has it already: 304.
+    NotModified(ReplyId),
+    /// Made for this request.
+    Fresh(Reply),
+    /// A static file of `www`, by its path there.
+    Asset(String),
+}
+
+/// Refers to one of the kept replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplyId(pub usize);
+
+/// Everything that a kept reply depends on, besides the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    Install {
+        build: BuildId,
+        reason: Reason,
+        choice: Choice,
+        shell: Shell,
+    },
+    Features(FeatureSetId, Values),
+    Rollout(usize),
+}
+
+/// More than this and the rest is made anew each time: combinations of feature values are the
+/// only thing that can be many.
+const MAX_KEPT: usize = 512;
+
+/// Replies of one snapshot, each made once.
+#[derive(Debug, Default)]
+pub struct Kept {
+    ids: Table<Key, ReplyId>,
+    replies: Vec<Reply>,
+}
+
+impl Kept {
+    /// The reply of `key`, made if it is not there yet.
+    pub fn get(&mut self, key: Key, make: impl FnOnce() -> Reply) -> Answer {
+        if let Some(&id) = self.ids.get(&key) {
+            return Answer::Kept(id);
+        }
+        let reply = make();
+        if self.replies.len() >= MAX_KEPT {
+            return Answer::Fresh(reply);
+        }
+        let id = ReplyId(self.replies.len());
+        self.replies.push(reply);
+        self.ids.insert(key, id);
+        Answer::Kept(id)
+    }
+
+    pub fn reply(&self, id: ReplyId) -> Option<&Reply> {
+        self.replies.get(id.0)
+    }
+}

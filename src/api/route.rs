@@ -1,0 +1,95 @@
+//! From a path to what it means. Routing is by path alone, so that one local address serves both
+//! hosts.
+
+use crate::core::decide::Selector;
+use crate::install::render::Shell;
+
+/// What a path means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route<'p> {
+    /// `/`: the script by rollout, or the page for a browser.
+    Root,
+    /// The script by rollout.
+    Install(Shell),
+    /// The script of what the path names.
+    Select(Shell, Selector),
+    /// Looks like an install path, but names nothing that could be a version.
+    Malformed(Shell),
+    /// Not a path of ours, and perhaps piped into a shell.
+    NotFound(Shell),
+    Rollout(&'p str),
+    Features(&'p str),
+    Status,
+    Health,
+    /// A static file.
+    Asset(&'p str),
+    /// Below a path that only programs ask for.
+    UnknownApi,
+}
+
+impl Route<'_> {
+    /// Whether the answer may be piped into an interpreter, whatever it says; and into which.
+    pub const fn shell(&self) -> Option<Shell> {
+        match self {
+            Self::Root => Some(Shell::Sh),
+            Self::Install(shell)
+            | Self::Select(shell, _)
+            | Self::Malformed(shell)
+            | Self::NotFound(shell) => Some(*shell),
+            _ => None,
+        }
+    }
+}
+
+/// First segments below which errors are JSON.
+const API: [&str; 9] = [
+    "rollout",
+    "features",
+    "admin",
+    "ops",
+    "ofrep",
+    "api",
+    "assets",
+    ".well-known",
+    "cdn-cgi",
+];
+
+/// Parses a path. It is not decoded: nothing that we serve needs percent-encoding.
+pub fn route(path: &str) -> Route<'_> {
+    let trimmed = path.strip_prefix('/').unwrap_or(path);
+    let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
+    match *trimmed.split('/').collect::<Vec<_>>() {
+        [""] => Route::Root,
+        ["install.sh"] => Route::Install(Shell::Sh),
+        ["install.ps1"] => Route::Install(Shell::PowerShell),
+        ["status.json"] => Route::Status,
+        ["health"] => Route::Health,
+        ["robots.txt"] => Route::Asset(path),
+        ["assets", ..] if !trimmed.contains("..") => Route::Asset(path),
+        ["rollout", release] => Route::Rollout(release),
+        ["features", release] => Route::Features(release),
+        [first, ..] if API.contains(&first) => Route::UnknownApi,
+        [name] | [name, "install.sh"] => select(Shell::Sh, name),
+        [name, "install.ps1"] => select(Shell::PowerShell, name),
+        _ => Route::NotFound(if trimmed.ends_with(".ps1") {
+            Shell::PowerShell
+        } else {
+            Shell::Sh
+        }),
+    }
+}
+
+fn select(shell: Shell, name: &str) -> Route<'static> {
+    let selector = match name {
+        "stable" => Some(Selector::Stable),
+        "beta" => Some(Selector::Beta),
+        version => {
+            let version = version.strip_prefix('v').unwrap_or(version);
+            version.parse().ok().map(Selector::Version)
+        }
+    };
+    match selector {
+        Some(selector) => Route::Select(shell, selector),
+        None => Route::Malformed(shell),
+    }
+}

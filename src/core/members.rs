@@ -1,0 +1,58 @@
+//! Sets of people, held as keyed hashes so that no list in KV names anyone.
+
+use super::bucket::UnitHash;
+use super::decode::{Decoder, Json, Path, hex};
+
+/// Longest label of a member, in bytes.
+const MAX_LABEL_BYTES: usize = 64;
+
+/// A set of units: the first 16 bytes of each one's hash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Members(Vec<u128>);
+
+impl Members {
+    pub fn contains(&self, unit: &UnitHash) -> bool {
+        self.0.binary_search(&unit.as_u128()).is_ok()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads an array whose items are 32 hexadecimal digits, or `{"unit": digits, "label": text}`.
+    pub fn decode(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Self {
+        let mut hashes = d.list(json, at, |d, item, at| {
+            if !matches!(item, Json::Object(_)) {
+                return unit(d, item, at);
+            }
+            let mut object = d.object(item, at)?;
+            let hash = object.required(d, "unit", unit);
+            object.optional(d, "label", |d, json, at| {
+                let label = d.string(json, at)?;
+                if label.len() > MAX_LABEL_BYTES || label.chars().any(char::is_control) {
+                    d.report(at, "must be printable and at most 64 bytes long");
+                }
+                Some(())
+            });
+            object.finish(d);
+            hash
+        });
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self(hashes)
+    }
+}
+
+fn unit(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<u128> {
+    let text = d.string(json, at)?;
+    let hash = hex::<16>(text).map(u128::from_be_bytes);
+    if hash.is_none() {
+        // The text itself stays out of the message: it may be an address or a name.
+        d.report(
+            at,
+            "must be the first 32 hexadecimal digits of the member's unit hash, never the id \
+             itself; README shows the command that makes it",
+        );
+    }
+    hash
+}

@@ -1,0 +1,16 @@
+//! The pure part: no clock, randomness, environment, HTTP or async. It takes `now` and bytes, and
+//! gives values, so every rule here is tested natively.
+
+pub mod bucket;
+pub mod config;
+pub mod decide;
+pub mod decode;
+pub mod defaults;
+pub mod flags;
+pub mod identity;
+pub mod ids;
+pub mod members;
+pub mod snapshot;
+pub mod stop;
+pub mod table;
+pub mod time;

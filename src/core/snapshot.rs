@@ -1,0 +1,419 @@
+//! What the edge decides from: the configuration, the stop and the compiled-in defaults, resolved
+//! once per change so that a request only compares numbers.
+
+use super::bucket::{Purpose, RolloutHash, Salt};
+use super::config::{
+    Cohort as CohortConfig, CohortFeatures, Config, Feature, FeatureScope, OnEmergency, Platform,
+    State,
+};
+use super::defaults::Defaults;
+use super::ids::{CohortName, FlagKey, Percentage, ReleaseName, Version};
+use super::members::Members;
+use super::stop::Stop;
+use super::table::Table;
+
+/// `stable` or `beta`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Channel {
+    Stable,
+    Beta,
+}
+
+impl Channel {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Beta => "beta",
+        }
+    }
+}
+
+/// An asset with everything an installer needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asset {
+    pub platform: Platform,
+    pub url: String,
+    /// Bytes and hexadecimal SHA-256. `None` only in the fallback snapshot, which knows neither:
+    /// then the installer checks the `.sha256` file beside the asset.
+    pub digest: Option<(u64, String)>,
+}
+
+/// A version that can be installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    pub version: Version,
+    pub channel: Channel,
+    pub assets: Vec<Asset>,
+    /// Whether an emergency stop or a kill refuses it by name as well.
+    pub refused: bool,
+}
+
+/// Refers to one of a snapshot's builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BuildId(pub(super) usize);
+
+/// A cohort as one release or one set of features sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cohort {
+    pub members: Members,
+    pub percentage: Percentage,
+}
+
+/// A release, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    pub name: ReleaseName,
+    pub build: BuildId,
+    pub state: State,
+    /// What the configuration says.
+    pub configured: Percentage,
+    /// By the emergency stop or by its own state.
+    pub stopped: bool,
+    pub(super) gate: RolloutHash,
+    pub(super) deny: Members,
+    pub(super) cohorts: Vec<Cohort>,
+}
+
+impl Release {
+    /// The share that gets it now: nobody while it is stopped, killed or a draft.
+    pub fn percentage(&self, snapshot: &Snapshot) -> Percentage {
+        if self.stopped || snapshot.killed || self.state == State::Draft {
+            Percentage::ZERO
+        } else {
+            self.configured
+        }
+    }
+}
+
+/// How one feature is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rule {
+    Constant(bool),
+    Gate {
+        gate: RolloutHash,
+        percentage: Percentage,
+        cohorts: Vec<Cohort>,
+    },
+}
+
+/// The features of one release, or of everybody; sorted by key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureSet {
+    pub(super) flags: Vec<(FlagKey, Rule)>,
+    /// The bucket that cohort percentages are counted in.
+    pub(super) cohort_gate: RolloutHash,
+}
+
+impl FeatureSet {
+    pub fn keys(&self) -> impl Iterator<Item = &FlagKey> {
+        self.flags.iter().map(|(key, _)| key)
+    }
+}
+
+/// Refers to one of a snapshot's feature sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FeatureSetId(pub(super) usize);
+
+/// Everything that is decided from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `None`: no configuration could be read and these are the compiled-in defaults.
+    pub revision: Option<u64>,
+    pub stop: Stop,
+    /// The kill switch of the whole canary.
+    pub killed: bool,
+    /// Kill switches that clients must know of and that are on.
+    pub client_kills: Vec<&'static str>,
+    pub stable: BuildId,
+    /// By version, lowest first.
+    pub(super) builds: Vec<Build>,
+    /// Newest version first.
+    pub releases: Vec<Release>,
+    pub(super) salt: Salt,
+    /// Empty while canary mode is off.
+    pub(super) allowlist: Members,
+    /// Everybody's features first, then those of each release, in the order of `releases`.
+    pub(super) feature_sets: Vec<FeatureSet>,
+}
+
+impl Snapshot {
+    /// The answers that are safe when no configuration could be read. An emergency stop still
+    /// turns every feature off.
+    pub fn fallback(defaults: &Defaults, stop: Stop) -> Self {
+        let assets = Platform::ALL.map(|platform| Asset {
+            platform,
+            url: defaults.assets.url(&defaults.stable, platform),
+            digest: None,
+        });
+        let features = Features {
+            defaults,
+            config: None,
+            stopped: stop != Stop::None,
+        };
+        Self {
+            revision: None,
+            killed: false,
+            client_kills: Vec::new(),
+            stable: BuildId(0),
+            builds: vec![Build {
+                version: defaults.stable.clone(),
+                channel: Channel::Stable,
+                assets: assets.into(),
+                refused: false,
+            }],
+            releases: Vec::new(),
+            // Never hashed with: nothing here depends on a bucket.
+            salt: Salt::new([0; 16]),
+            allowlist: Members::default(),
+            feature_sets: vec![features.set(None, everybodys_gate())],
+            stop,
+        }
+    }
+
+    /// Resolves a configuration.
+    pub fn new(config: &Config, stop: Stop, defaults: &Defaults) -> Self {
+        let killed = config.kill_switches.canary;
+        let mut builds: Vec<Build> = config
+            .versions
+            .iter()
+            .map(|(version, build)| Build {
+                version: version.clone(),
+                channel: channel(config, version),
+                assets: build
+                    .assets
+                    .iter()
+                    .map(|(&platform, asset)| Asset {
+                        platform,
+                        url: asset
+                            .url
+                            .clone()
+                            .unwrap_or_else(|| defaults.assets.url(version, platform)),
+                        digest: Some((asset.size, asset.sha256.clone())),
+                    })
+                    .collect(),
+                refused: false,
+            })
+            .collect();
+        // `builds` is sorted, because `versions` is; `Config` holds every version it names.
+        let find = |version: &Version| BuildId(builds.partition_point(|b| b.version < *version));
+        let stable = find(&config.stable);
+        let mut releases: Vec<Release> = Vec::with_capacity(config.releases.len());
+        for (name, release) in config.releases.iter() {
+            let build = find(&release.version);
+            let newer = releases.partition_point(|r| r.build > build);
+            releases.insert(
+                newer,
+                Release {
+                    name: name.clone(),
+                    build,
+                    state: release.state,
+                    configured: release.percentage,
+                    stopped: release.state == State::Stopped || stop.covers(name),
+                    gate: RolloutHash::of(Purpose::Gate, &release.rollout_id),
+                    deny: release.deny.clone(),
+                    cohorts: cohorts(config, &release.cohorts),
+                },
+            );
+        }
+
+        let everything = killed || matches!(stop, Stop::All { .. });
+        for (id, build) in builds.iter_mut().enumerate() {
+            build.refused = id != stable.0
+                && (everything && build.channel == Channel::Beta
+                    || releases
+                        .iter()
+                        .any(|r| (r.stopped || killed) && belongs(id, &build.version, r)));
+        }
+
+        let mut features = Features {
+            defaults,
+            config: Some(config),
+            stopped: matches!(stop, Stop::All { .. }),
+        };
+        let mut feature_sets = vec![features.set(None, everybodys_gate())];
+        for release in &releases {
+            features.stopped = release.stopped;
+            feature_sets.push(features.set(Some(&release.name), release.gate));
+        }
+        let switches = config.kill_switches.client();
+        Self {
+            revision: Some(config.revision),
+            killed,
+            client_kills: switches
+                .into_iter()
+                .filter_map(|(name, on, _)| on.then_some(name))
+                .collect(),
+            stable,
+            builds,
+            releases,
+            salt: config.salt,
+            allowlist: if config.canary.enabled {
+                config.canary.allowlist.clone()
+            } else {
+                Members::default()
+            },
+            feature_sets,
+            stop,
+        }
+    }
+
+    /// Whether these are the compiled-in defaults.
+    pub const fn is_fallback(&self) -> bool {
+        self.revision.is_none()
+    }
+
+    pub fn build(&self, id: BuildId) -> Option<&Build> {
+        self.builds.get(id.0)
+    }
+
+    pub fn release(&self, name: &str) -> Option<&Release> {
+        self.releases.iter().find(|r| r.name.as_str() == name)
+    }
+
+    /// The features for a release's name or a version. A release's own come first; a version that
+    /// no release offers, such as the stable one, gets everybody's. `None`: neither is listed.
+    pub fn features(&self, name: &str) -> Option<(FeatureSetId, &FeatureSet)> {
+        let version: Option<Version> = name.strip_prefix('v').unwrap_or(name).parse().ok();
+        let offers = |r: &Release| {
+            r.name.as_str() == name || self.build(r.build).map(|b| &b.version) == version.as_ref()
+        };
+        let id = match self.releases.iter().position(offers) {
+            Some(index) => index + 1,
+            None => {
+                let version = version?;
+                let listed = self.builds.iter().any(|b| b.version == version);
+                if !listed && !self.is_fallback() {
+                    return None;
+                }
+                0
+            }
+        };
+        Some((FeatureSetId(id), self.feature_sets.get(id)?))
+    }
+}
+
+/// Where cohort percentages are counted for features that belong to no release.
+fn everybodys_gate() -> RolloutHash {
+    RolloutHash::of(Purpose::Cohort, "feature/*")
+}
+
+fn channel(config: &Config, version: &Version) -> Channel {
+    let offered = config.releases.values().any(|r| r.version == *version);
+    if *version != config.stable && (offered || version.is_prerelease()) {
+        Channel::Beta
+    } else {
+        Channel::Stable
+    }
+}
+
+/// Whether stopping the release means this build: it offers it, or the build carries its name.
+fn belongs(id: usize, version: &Version, release: &Release) -> bool {
+    let family: Option<Version> = release
+        .name
+        .as_str()
+        .strip_prefix('v')
+        .and_then(|name| name.parse().ok());
+    release.build.0 == id
+        || family.is_some_and(|f| *version == f || version.is_numbered_build_of(&f))
+}
+
+fn live<'c>(
+    config: &'c Config,
+    name: &CohortName,
+) -> impl Iterator<Item = &'c CohortConfig> + use<'c> {
+    let switches = &config.kill_switches;
+    let on = !switches.canary && !switches.cohorts.contains(name);
+    config
+        .cohorts
+        .get(name)
+        .filter(|cohort| on && cohort.enabled)
+        .into_iter()
+}
+
+fn cohorts(config: &Config, names: &[CohortName]) -> Vec<Cohort> {
+    names
+        .iter()
+        .flat_map(|name| live(config, name))
+        .map(resolve)
+        .collect()
+}
+
+fn resolve(cohort: &CohortConfig) -> Cohort {
+    Cohort {
+        members: cohort.members.clone(),
+        percentage: cohort.percentage,
+    }
+}
+
+/// Resolves sets of features.
+struct Features<'a> {
+    defaults: &'a Defaults,
+    config: Option<&'a Config>,
+    stopped: bool,
+}
+
+impl Features<'_> {
+    /// The compiled-in defaults, overlaid by everybody's features, overlaid by the release's.
+    fn set(&self, release: Option<&ReleaseName>, cohort_gate: RolloutHash) -> FeatureSet {
+        let scopes = [
+            Some(FeatureScope::All),
+            release.cloned().map(FeatureScope::Release),
+        ];
+        let mut chosen: Table<&FlagKey, Option<&Feature>> = Table::default();
+        for key in self.defaults.features.keys() {
+            chosen.insert(key, None);
+        }
+        for scope in scopes.iter().flatten() {
+            let features = self.config.and_then(|config| config.features.get(scope));
+            for (key, feature) in features.into_iter().flat_map(Table::iter) {
+                chosen.insert(key, Some(feature));
+            }
+        }
+        FeatureSet {
+            flags: chosen
+                .iter()
+                .map(|(key, feature)| ((*key).clone(), self.rule(key, *feature)))
+                .collect(),
+            cohort_gate,
+        }
+    }
+
+    fn rule(&self, key: &FlagKey, feature: Option<&Feature>) -> Rule {
+        let keep = feature.is_some_and(|f| f.on_emergency == OnEmergency::Keep);
+        if self.stopped && !keep || self.is_killed(key) {
+            return Rule::Constant(false);
+        }
+        let (Some(feature), Some(config)) = (feature, self.config) else {
+            return Rule::Constant(self.defaults.features.get(key).is_some_and(|&on| on));
+        };
+        if !feature.enabled || feature.percentage == Percentage::FULL {
+            return Rule::Constant(feature.enabled);
+        }
+        let mut cohorts = cohorts(config, &feature.cohorts);
+        for (name, cohort) in config.cohorts.iter() {
+            if cohort.features != CohortFeatures::Only(Vec::new()) && cohort.features.holds(key) {
+                cohorts.extend(live(config, name).map(resolve));
+            }
+        }
+        if cohorts.is_empty() && feature.percentage == Percentage::ZERO {
+            return Rule::Constant(false);
+        }
+        Rule::Gate {
+            gate: RolloutHash::of(Purpose::Gate, &feature.rollout_id),
+            percentage: feature.percentage,
+            cohorts,
+        }
+    }
+
+    fn is_killed(&self, key: &FlagKey) -> bool {
+        let Some(config) = self.config else {
+            return false;
+        };
+        let switches = &config.kill_switches;
+        switches.features.contains(key)
+            || switches
+                .client()
+                .iter()
+                .any(|(_, on, feature)| *on && *feature == Some(key.as_str()))
+    }
+}

@@ -1,0 +1,2 @@
+# @PRELUDE@
+& { $CaroVersion }

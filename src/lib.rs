@@ -1,0 +1,19 @@
+//! caro-edge: an edge rollout router.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`core`] | the decisions: pure functions of bytes and times |
+//! | [`wire`] | the bodies that are sent and received |
+//! | [`install`] | the install scripts and their rendering |
+//! | [`api`] | requests to answers, over the state of one edge |
+//! | `worker` | the Cloudflare Worker: bindings in, responses out (wasm32 only) |
+//!
+//! Dependencies point upwards in this table only; `tests/architecture.rs` holds them to it.
+//! ARCHITECTURE.md has the picture and the invariants.
+
+pub mod api;
+pub mod core;
+pub mod install;
+pub mod wire;
+#[cfg(target_arch = "wasm32")]
+pub mod worker;

@@ -1,0 +1,162 @@
+//! What can be looked at: rollout, status and health.
+
+use serde::Serialize;
+
+use crate::core::decode::Problem;
+use crate::core::ids::{Percentage, ReleaseName, Version};
+use crate::core::snapshot::{Release, Snapshot};
+use crate::core::stop::Stop;
+use crate::core::time::Timestamp;
+
+/// The public name of how far a rollout is: the highest stage of seed 000's plan (5, 25, 50, 100)
+/// that its percentage has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Off,
+    Canary,
+    SmallBeta,
+    LargeBeta,
+    Full,
+    Stopped,
+}
+
+impl Phase {
+    fn of(release: &Release, effective: Percentage) -> Self {
+        match effective.thousandths() {
+            _ if release.stopped => Self::Stopped,
+            0 => Self::Off,
+            1..25_000 => Self::Canary,
+            25_000..50_000 => Self::SmallBeta,
+            50_000..100_000 => Self::LargeBeta,
+            _ => Self::Full,
+        }
+    }
+}
+
+/// One release, as in `GET /rollout/{release}` and in the status.
+#[derive(Debug, Serialize)]
+pub struct Rollout<'a> {
+    pub name: &'a ReleaseName,
+    pub version: Option<&'a Version>,
+    pub channel: &'static str,
+    pub state: &'static str,
+    /// What requesters get now: 0 while the release is stopped.
+    pub percentage: Percentage,
+    /// What the configuration says.
+    pub configured_percentage: Percentage,
+    pub phase: Phase,
+    pub stopped: bool,
+}
+
+impl<'a> Rollout<'a> {
+    pub fn of(snapshot: &'a Snapshot, release: &'a Release) -> Self {
+        let build = snapshot.build(release.build);
+        let percentage = release.percentage(snapshot);
+        Self {
+            name: &release.name,
+            version: build.map(|b| &b.version),
+            channel: build.map_or("beta", |b| b.channel.as_str()),
+            state: release.state.as_str(),
+            percentage,
+            configured_percentage: release.configured,
+            phase: Phase::of(release, percentage),
+            stopped: release.stopped,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct Stable<'a> {
+    pub version: Option<&'a Version>,
+}
+
+/// The emergency stop as the edge sees it.
+#[derive(Debug, Serialize)]
+pub struct StopStatus<'a> {
+    pub active: bool,
+    /// `none`, `all` or `releases`.
+    pub scope: &'static str,
+    pub releases: Vec<&'a ReleaseName>,
+}
+
+impl<'a> StopStatus<'a> {
+    pub fn of(stop: &'a Stop) -> Self {
+        let (scope, releases) = match stop {
+            Stop::None => ("none", Vec::new()),
+            Stop::All { .. } => ("all", Vec::new()),
+            Stop::Releases(names) => ("releases", names.keys().collect()),
+        };
+        Self {
+            active: *stop != Stop::None,
+            scope,
+            releases,
+        }
+    }
+}
+
+/// How well the router knows what it answers from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    Ok,
+    /// It serves the last good configuration because something is wrong with the newest.
+    Degraded,
+    /// It has none and serves the safe defaults.
+    Fallback,
+}
+
+/// `GET /status.json`.
+#[derive(Debug, Serialize)]
+pub struct Status<'a> {
+    pub product: &'a str,
+    pub status: Condition,
+    pub revision: Option<u64>,
+    /// When both keys were last read.
+    pub checked_at: Option<Timestamp>,
+    pub age_seconds: Option<u64>,
+    pub stable: Stable<'a>,
+    pub emergency_stop: StopStatus<'a>,
+    pub releases: Vec<Rollout<'a>>,
+}
+
+/// One named check of `GET /health`.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    pub ok: bool,
+    pub detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Checks {
+    /// Could both keys be read?
+    pub kv: Check,
+    /// Is the document in KV the one that is served?
+    pub config: Check,
+    /// Was the emergency stop understood? An active stop is not a fault.
+    pub emergency_stop: Check,
+    /// Can the Worker's variables be used?
+    pub vars: Check,
+}
+
+impl Checks {
+    pub fn all_ok(&self) -> bool {
+        let Self {
+            kv,
+            config,
+            emergency_stop,
+            vars,
+        } = self;
+        [kv, config, emergency_stop, vars].iter().all(|c| c.ok)
+    }
+}
+
+/// `GET /health`.
+#[derive(Debug, Serialize)]
+pub struct Health {
+    pub status: Condition,
+    pub revision: Option<u64>,
+    pub checks: Checks,
+}

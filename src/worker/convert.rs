@@ -1,0 +1,195 @@
+//! Between the runtime's values and ours.
+//!
+//! What crosses from Rust to JavaScript for each request is kept small: a kept reply's body and
+//! init object are made once per snapshot and live on the JavaScript side. (A `Response` itself
+//! cannot be kept: its body belongs to the request it was made in.)
+
+use std::cell::RefCell;
+
+use js_sys::{Object, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use worker::Env;
+use worker::wasm_bindgen_futures::JsFuture;
+
+use crate::api::edge::Edge;
+use crate::api::reply::{Answer, Reply, ReplyId, asset_headers};
+use crate::api::request::Request;
+use crate::wire::problem::ProblemType;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = Response)]
+    type JsResponse;
+
+    #[wasm_bindgen(constructor, js_class = "Response", catch)]
+    fn new(body: &JsValue, init: &JsValue) -> Result<JsResponse, JsValue>;
+
+    /// The binding to the static files.
+    type Assets;
+
+    #[wasm_bindgen(method, catch)]
+    fn fetch(this: &Assets, url: &str, options: &Object) -> Result<Promise, JsValue>;
+}
+
+/// A request, with what every handler asks for already read.
+#[derive(Clone)]
+pub struct Incoming {
+    headers: web_sys::Headers,
+    method: String,
+    url: String,
+}
+
+impl Incoming {
+    pub fn new(request: web_sys::Request) -> Self {
+        Self {
+            headers: request.headers(),
+            method: request.method(),
+            url: request.url(),
+        }
+    }
+}
+
+impl Request for Incoming {
+    fn method(&self) -> &str {
+        &self.method
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).ok().flatten()
+    }
+}
+
+/// The JavaScript side of a kept reply.
+struct Ready {
+    body: JsValue,
+    init: JsValue,
+    init_not_modified: JsValue,
+}
+
+impl Ready {
+    fn new(reply: &Reply) -> Result<Self, JsValue> {
+        let headers = headers(reply)?;
+        Ok(Self {
+            body: JsValue::from_str(&reply.body),
+            init: init(reply.status, &headers)?,
+            init_not_modified: init(304, &headers)?,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Cache {
+    generation: u32,
+    ready: Vec<Option<Ready>>,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::default();
+}
+
+/// Makes the response, or says which static file it is.
+pub fn respond(edge: &Edge, answer: Answer) -> Result<Result<JsValue, String>, JsValue> {
+    match answer {
+        Answer::Kept(id) => kept(edge, id, |ready| JsResponse::new(&ready.body, &ready.init)),
+        Answer::NotModified(id) => kept(edge, id, |ready| {
+            JsResponse::new(&JsValue::NULL, &ready.init_not_modified)
+        }),
+        Answer::Fresh(reply) => fresh(&reply),
+        Answer::Asset(path) => return Ok(Err(path)),
+    }
+    .map(Ok)
+}
+
+fn kept(
+    edge: &Edge,
+    id: ReplyId,
+    make: impl FnOnce(&Ready) -> Result<JsResponse, JsValue>,
+) -> Result<JsValue, JsValue> {
+    CACHE.with_borrow_mut(|cache| {
+        if cache.generation != edge.generation {
+            cache.ready.clear();
+            cache.generation = edge.generation;
+        }
+        if cache.ready.len() <= id.0 {
+            cache.ready.resize_with(id.0 + 1, || None);
+        }
+        let slot = cache.ready.get_mut(id.0);
+        let (Some(slot), Some(reply)) = (slot, edge.kept.reply(id)) else {
+            return fresh(&Reply::problem(ProblemType::Internal, "Try again."));
+        };
+        let ready = match slot {
+            Some(ready) => ready,
+            None => slot.insert(Ready::new(reply)?),
+        };
+        make(ready).map(JsValue::from)
+    })
+}
+
+fn fresh(reply: &Reply) -> Result<JsValue, JsValue> {
+    let init = init(reply.status, &headers(reply)?)?;
+    let body = match reply.status {
+        // A status without content: the runtime refuses a body, even an empty one.
+        204 => JsValue::NULL,
+        _ => JsValue::from_str(&reply.body),
+    };
+    JsResponse::new(&body, &init).map(JsValue::from)
+}
+
+fn headers(reply: &Reply) -> Result<web_sys::Headers, JsValue> {
+    let headers = web_sys::Headers::new()?;
+    for (name, value) in &reply.headers {
+        headers.set(name, value)?;
+    }
+    Ok(headers)
+}
+
+fn init(status: u16, headers: &web_sys::Headers) -> Result<JsValue, JsValue> {
+    let init = Object::new();
+    Reflect::set(&init, &"status".into(), &status.into())?;
+    Reflect::set(&init, &"headers".into(), headers)?;
+    Ok(init.into())
+}
+
+/// A file of `www`, with our headers.
+pub async fn asset(incoming: Incoming, env: Env, path: String) -> Result<JsValue, JsValue> {
+    let not_found = || {
+        fresh(&Reply::problem(
+            ProblemType::UnknownPath,
+            "There is no such file.",
+        ))
+    };
+    let assets: Assets = Reflect::get(&env, &"ASSETS".into())?.unchecked_into();
+    if assets.is_undefined() {
+        return not_found();
+    }
+    let origin = incoming
+        .url
+        .split('/')
+        .take(3)
+        .collect::<Vec<_>>()
+        .join("/");
+    let headers = web_sys::Headers::new()?;
+    if let Some(tags) = incoming.header("if-none-match") {
+        headers.set("If-None-Match", &tags)?;
+    }
+    let options = Object::new();
+    Reflect::set(&options, &"method".into(), &incoming.method.as_str().into())?;
+    Reflect::set(&options, &"headers".into(), &headers)?;
+    let file: web_sys::Response =
+        JsFuture::from(assets.fetch(&format!("{origin}{path}"), &options)?)
+            .await?
+            .unchecked_into();
+    if file.status() == 404 {
+        return not_found();
+    }
+    let headers = web_sys::Headers::new_with_headers(&file.headers())?;
+    for (name, value) in asset_headers(path.ends_with(".html")) {
+        headers.set(name, value)?;
+    }
+    let body = Reflect::get(&file, &"body".into())?;
+    JsResponse::new(&body, &init(file.status(), &headers)?).map(JsValue::from)
+}
