@@ -18,9 +18,10 @@ test: lint test-native test-wasm test-http
 
 lint:
 	@sh scripts/tools.sh npm wasm test
+	cargo fetch --quiet --locked
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
-	cargo clippy --quiet --all-targets --target wasm32-unknown-unknown -- -D warnings
+	cargo clippy --quiet --lib --tests --target wasm32-unknown-unknown -- -D warnings
 	cargo deny --log-level warn --offline check bans licenses sources
 	shellcheck scripts/*.sh
 	shellcheck --shell=sh src/install/install.sh

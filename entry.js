@@ -6,19 +6,38 @@
 import Built from "./build/index.js";
 
 const serve = Built.prototype.fetch;
-const API = /^\/(rollout|features|admin|ops|ofrep|api|assets|health|status\.json)(\/|$)/;
+const API = /^\/(rollout|features|admin|ops|ofrep|api|assets|\.well-known|cdn-cgi|health|status\.json)(\/|$)/;
+// A trap behind an await settles no promise, neither its own nor those of the other requests that
+// wait in the same instance, and the runtime would answer for them in HTML. Longer than the
+// router's own limit for KV.
+const PATIENCE_MS = 5_000;
 let broken = false;
 
 export default {
   fetch(request, env, ctx) {
     try {
       const answer = broken ? revive(request, env, ctx) : serve.call({ env, ctx }, request);
-      return answer instanceof Promise ? answer.catch((error) => failure(error, request)) : answer;
+      return answer instanceof Promise ? settled(answer, request) : answer;
     } catch (error) {
       return failure(error, request);
     }
   },
 };
+
+/** An answer that is waited for, whatever becomes of it. */
+async function settled(answer, request) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer came")), PATIENCE_MS);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } catch (error) {
+    return failure(error, request);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** Through the Proxy: the first trap marks the instance, the next construction replaces it. */
 function revive(request, env, ctx) {
@@ -50,7 +69,7 @@ function failure(error, request) {
       status: 500,
       detail: "Try again in a moment.",
     });
-  } else if (pathname.endsWith(".ps1")) {
+  } else if (/\.ps1\/?$/.test(pathname)) {
     body = `[Console]::Error.WriteLine('${message}')\nexit 1\n`;
   }
   return new Response(body, {

@@ -8,7 +8,7 @@ sh scripts/tools.sh wasm
 tools=$PWD/.tools/bin
 bin=$PWD/node_modules/.bin
 stamp=build/.sources
-sources=$(cat Cargo.toml Cargo.lock scripts/build.sh $(find src -type f | LC_ALL=C sort) | cksum)
+sources=$(find Cargo.toml Cargo.lock scripts/build.sh src -type f | LC_ALL=C sort | xargs cat | cksum)
 if [ -f build/index_bg.wasm ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sources" ]; then
   exit 0
 fi

@@ -2,7 +2,8 @@
 # Installs what building and testing need, once, inside the project:
 #   tools.sh npm      the packages of package-lock.json, into node_modules
 #   tools.sh wasm     the wasm target, worker-build and wasm-bindgen, into .tools
-#   tools.sh test     cargo-deny, into .tools; shells, shellcheck and Chromium, from Debian
+#   tools.sh test     cargo-deny, into .tools; shells, shellcheck and Chromium, from Debian;
+#                     a Chromium elsewhere is named by CHROMIUM
 #   tools.sh bench    wrk, from Debian
 # Versions are pinned here and in the lock files. Each part is skipped when it is there.
 set -eu
@@ -16,12 +17,12 @@ CARGO_DENY=0.20.2
 say() { printf '%s\n' "tools: $*" >&2; }
 
 npm_packages() {
-  if [ -f node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ]; then
+  if cmp -s package-lock.json node_modules/.installed; then
     return
   fi
   say "npm ci"
   npm ci --no-audit --no-fund
-  touch node_modules/.package-lock.json
+  cp package-lock.json node_modules/.installed
 }
 
 # cargo_tool CRATE VERSION BINARY
@@ -68,10 +69,9 @@ for part in "$@"; do
       ;;
     test)
       cargo_tool cargo-deny "$CARGO_DENY" cargo-deny
-      browser=chromium
-      if [ -n "${CHROMIUM:-}" ]; then browser=$CHROMIUM; fi
       debian shellcheck shellcheck busybox busybox ksh93 ksh93u+m mksh mksh zsh zsh yash yash \
-        dash dash fish fish "$browser" chromium
+        dash dash fish fish wget wget perl perl openssl openssl script bsdutils \
+        "${CHROMIUM:-chromium}" chromium
       ;;
     bench) debian wrk wrk ;;
     *)

@@ -107,10 +107,10 @@ impl Edge {
         } else {
             SOFT_TTL_MS
         };
-        let running = self
-            .started
-            .is_some_and(|at| now.millis_since(at) < LOCK_MS);
-        if running || now.millis_since(finished) < ttl {
+        // In both directions: a clock that was set back must not put off the next look, because
+        // that look may find an emergency stop.
+        let within = |at: Timestamp, limit| now.millis_since(at).max(at.millis_since(now)) < limit;
+        if self.started.is_some_and(|at| within(at, LOCK_MS)) || within(finished, ttl) {
             return Next::Serve;
         }
         self.started = Some(now);

@@ -97,6 +97,11 @@ impl RolloutHash {
         first.copy_from_slice(hasher.finalize().split_at(8).0);
         Self(first)
     }
+
+    /// The message of each decision's SipHash, as the golden vectors pin it.
+    pub const fn to_bytes(self) -> [u8; 8] {
+        self.0
+    }
 }
 
 /// One of 100_000 equal shares, 0..=99_999: thousandths of a percent.

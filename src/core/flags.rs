@@ -1,5 +1,7 @@
 //! The features of one requester.
 
+use std::rc::Rc;
+
 use super::bucket::{Bucket, UnitHash};
 use super::decide::is_in_cohort;
 use super::identity::Unit;
@@ -9,7 +11,7 @@ use super::snapshot::{FeatureSet, Rule, Snapshot};
 /// Which features of a set are on: one bit each, in the order of [`FeatureSet::keys`]. Requesters
 /// with equal values get the same answer, so it is also the key under which answers are kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Values(Vec<u64>);
+pub struct Values(Rc<[u64]>);
 
 impl Values {
     /// Pairs each key with its value.

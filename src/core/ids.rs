@@ -34,10 +34,7 @@ fn check_name(text: &str, max: usize, also: &'static str) -> Result<(), IdError>
     if !text.starts_with(ok) {
         return Err(IdError::Start);
     }
-    match text
-        .chars()
-        .find(|&c| !ok(c) && !also.contains(c))
-    {
+    match text.chars().find(|&c| !ok(c) && !also.contains(c)) {
         Some(found) => Err(IdError::Character { found, also }),
         None => Ok(()),
     }

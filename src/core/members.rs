@@ -25,6 +25,15 @@ impl Members {
             if !matches!(item, Json::Object(_)) {
                 return unit(d, item, at);
             }
+            // An unknown key could be the member's address, and the paths of problems are public.
+            if let Json::Object(entries) = item
+                && entries
+                    .iter()
+                    .any(|(key, _)| key != "unit" && key != "label")
+            {
+                d.report(at, "may hold only the fields unit and label");
+                return None;
+            }
             let mut object = d.object(item, at)?;
             let hash = object.required(d, "unit", unit);
             object.optional(d, "label", |d, json, at| {

@@ -273,22 +273,23 @@ impl Snapshot {
     /// The features for a release's name or a version. A release's own come first; a version that
     /// no release offers, such as the stable one, gets everybody's. `None`: neither is listed.
     pub fn features(&self, name: &str) -> Option<(FeatureSetId, &FeatureSet)> {
-        let version: Option<Version> = name.strip_prefix('v').unwrap_or(name).parse().ok();
-        let offers = |r: &Release| {
-            r.name.as_str() == name || self.build(r.build).map(|b| &b.version) == version.as_ref()
-        };
-        let id = match self.releases.iter().position(offers) {
+        let id = match self.releases.iter().position(|r| r.name.as_str() == name) {
             Some(index) => index + 1,
-            None => {
-                let version = version?;
-                let listed = self.builds.iter().any(|b| b.version == version);
-                if !listed && !self.is_fallback() {
-                    return None;
-                }
-                0
-            }
+            None => self.features_of_version(name)?,
         };
         Some((FeatureSetId(id), self.feature_sets.get(id)?))
+    }
+
+    /// Where the features are of something that is not a release's name.
+    fn features_of_version(&self, name: &str) -> Option<usize> {
+        if self.is_fallback() {
+            // Any name may be a release's that could not be read.
+            return name.parse::<ReleaseName>().is_ok().then_some(0);
+        }
+        let version: Version = name.strip_prefix('v').unwrap_or(name).parse().ok()?;
+        let build = self.builds.iter().position(|b| b.version == version)?;
+        let offers = |r: &Release| r.build.0 == build;
+        Some(self.releases.iter().position(offers).map_or(0, |i| i + 1))
     }
 }
 

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Installs one version of one program for one user: no sudo, no prompt, no package manager.
-# Options, environment and exit codes: --help. All work happens in main, which the very last line
-# calls, so a download that was cut short runs nothing. For dash, busybox ash, bash 3.2, ksh93,
-# mksh, zsh and yash, hence no local, no here-documents (they need a writable /tmp), and none of
-# the names zsh keeps for itself (path, status).
-
+# Options, environment and exit codes: --help. For dash, busybox ash, bash 3.2, ksh93, mksh, zsh and
+# yash, hence no local, no here-documents (they need a writable /tmp), and none of the names that zsh
+# keeps for itself (path, status).
+#
+# Two groups in braces: definitions, then the call. A shell runs a group when it has all of it, so a
+# download that was cut short runs nothing, not even the first half of a word.
+{
 caro_product='caro'
 caro_origin='https://get.caro.sh'
 caro_version=''
@@ -133,12 +135,12 @@ read_options() {
 # Plain http only where nobody can listen in between.
 safe_url() {
   case $1 in
-    *@* | *[[:space:]]*) return 1 ;;
-    https://?*) return 0 ;;
-    http://localhost | http://localhost[:/]* | http://127.0.0.1 | http://127.0.0.1[:/]*) return 0 ;;
-    'http://[::1]' | 'http://[::1]'[:/]*) return 0 ;;
+    *@*) return 1 ;;
+    https://?*) ;;
+    http://localhost | http://localhost[:/]* | http://127.0.0.1 | http://127.0.0.1[:/]*) ;;
+    'http://[::1]' | 'http://[::1]'[:/]*) ;;
+    *) return 1 ;;
   esac
-  return 1
 }
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -213,7 +215,7 @@ download() { # URL FILE SIZE
   choose_downloader "$1"
   try=0
   while :; do
-    try=$((try + 1))
+    try=$((try + 1)) missing=
     : >"$stage/err"
     [ -z "$tty" ] || [ -n "$quiet" ] || progress "$2" "$3"
     request "$1" -f >"$2" 2>"$stage/err"
@@ -246,7 +248,7 @@ progress() { # FILE SIZE
     else
       printf '\r%s' "$((have * 100 / $2)) % of $(($2 / 1000)) kB" >&2
     fi
-  done 2>&2 </dev/null &
+  done </dev/null &
 }
 
 # Becomes the script of another version or channel, if this one is not what was asked for.
@@ -274,19 +276,15 @@ hand_over() {
     complaint="status ${code:-$result}"
     case $code:$script in
       5*) ;;
-      *"$nl"'exit 1') break ;; # the router's answer: not there, or withdrawn
+      *"$nl"'exit 1') # the router's answer: not there, or withdrawn; it prints which
+        printf '%s' "$script" | sh >&2
+        die 7 "there is no $caro_product $wanted to install" "See $origin for what there is, or leave the option out."
+        ;;
       *"$nl"'{ main "$@"; }') [ "$result" != 0 ] || break ;;
       *) [ "$result" != 0 ] || complaint="$complaint, not the whole script" ;;
     esac
     pause_before "$try" || die 4 "could not fetch $url: $complaint" 'Check the network and the proxy (https_proxy), then run this again.'
   done
-  case $script in
-    *'{ main "$@"; }') ;;
-    *)
-      printf '%s' "$script" | sh >&2
-      die 7 "there is no $caro_product $wanted to install" "See $origin for what there is, or leave the option out."
-      ;;
-  esac
   got=${script##*"$nl"caro_version=\'}
   case ${got%%\'*} in
     "$wanted" | "$wanted".*) ;;
@@ -380,7 +378,7 @@ find_folders() {
   [ -z "$uninstall" ] || return 0
   case $dir in
     '')
-      [ -n "$home" ] || die 6 'HOME is not set, so there is no folder to install into' 'Name one: --dir /usr/local/bin'
+      [ -n "$home" ] || die 6 'HOME is not set to a folder of yours, so there is nowhere to install into' 'Name one: --dir /usr/local/bin'
       dir=$home/.local/bin
       ;;
     \~/*) dir=$home/${dir#*/} ;;
@@ -423,7 +421,7 @@ clean_up() {
 }
 
 # mksh would end with the status of the EXIT trap.
-stop() { # CODE
+quit() { # CODE
   trap - EXIT
   clean_up
   exit "$1"
@@ -476,7 +474,6 @@ look_at_target() {
 
 fetch_and_verify() {
   step "downloading $url"
-  missing=
   if [ "$sha256" = - ]; then
     # The router could not read its configuration and knows no digests.
     download "$url.sha256" "$stage/sum" - || die 5 "could not fetch the checksum $url.sha256: $complaint" 'Nothing was installed. Run this again in a few minutes.'
@@ -553,20 +550,32 @@ write_receipt() {
       "version=$caro_version" "channel=$caro_channel" "${entries%"$nl"}" >"$receipt") 2>/dev/null; then
     step "receipt: $receipt"
   else
+    remove_dirs "$made"
     made=
     warn "could not write $receipt; --uninstall will not find this installation"
   fi
 }
 
-quote() { # TEXT -> $quoted, one shell word
-  rest=$1 quoted=
+swap() { # TEXT FROM TO -> $swapped
+  rest=$1 swapped=
   while :; do
     case $rest in
-      *\'*) quoted=$quoted${rest%%\'*}"'\\''" rest=${rest#*\'} ;;
+      *"$2"*) swapped=$swapped${rest%%"$2"*}$3 rest=${rest#*"$2"} ;;
       *) break ;;
     esac
   done
-  quoted="'$quoted$rest'"
+  swapped=$swapped$rest
+}
+
+quote() { # TEXT -> $quoted, one word of a POSIX shell
+  swap "$1" "'" "'\\''"
+  quoted="'$swapped'"
+}
+
+quote_fish() {
+  swap "$1" "\\" "\\\\"
+  swap "$swapped" "'" "\\'"
+  quoted="'$swapped'"
 }
 
 there() { [ -e "$1" ] || [ -L "$1" ]; }
@@ -600,6 +609,7 @@ own_file() { # FILE TEXT
     return 1
   fi
   if ! make_dirs "${1%/*}" || ! (printf '%s\n' "$mark" "$2" >"$1") 2>/dev/null; then
+    remove_dirs "$made"
     made=
     warn "could not write $1"
     return 1
@@ -611,7 +621,7 @@ own_file() { # FILE TEXT
 
 add_line() { # FILE LINE
   if [ -e "$1" ]; then
-    ! grep -qxF -- "$2" "$1" 2>/dev/null || return 0
+    ! LC_ALL=C grep -qxF -- "$2" "$1" 2>/dev/null || return 0
     kind=line start=
     # A last line without its newline must not swallow ours.
     if [ -s "$1" ] && [ "$(tail -c 1 "$1" 2>/dev/null | wc -l)" -eq 0 ]; then
@@ -631,7 +641,13 @@ add_line() { # FILE LINE
 set_path() {
   quote "$dir"
   by_hand="export PATH=$quoted:\$PATH"
-  case ":${PATH-}:" in *":$dir:"*) return 0 ;; esac
+  case ":${PATH-}:" in
+    *":$dir:"*)
+      found=$(command -v "$caro_product") || found=$target
+      [ "$found" = "$target" ] || warn "$found comes first on your PATH and hides $target"
+      return 0
+      ;;
+  esac
   if [ -n "$no_modify_path" ] || [ -z "$home" ] || [ -z "$config" ]; then
     say "$dir is not on your PATH; to use it now: $by_hand"
     return 0
@@ -648,7 +664,10 @@ set_path() {
     own_file "$env_file" "case \":\${PATH}:\" in
   *:$quoted:*) ;;
   *) PATH=$quoted:\$PATH; export PATH ;;
-esac" || { warn "add this line to your shell's start-up file: $by_hand"; rcs=; }
+esac" || {
+      say "add this line to your shell's start-up file: $by_hand"
+      return 0
+    }
     quote "$env_file"
     source_line="[ ! -r $quoted ] || . $quoted"
     by_hand=". $quoted"
@@ -658,20 +677,21 @@ esac" || { warn "add this line to your shell's start-up file: $by_hand"; rcs=; }
     done
   fi
   if [ -n "$fish" ]; then
-    case $dir in
-      *[\\\']*) warn "for fish, add $dir to the PATH yourself" ;;
-      *) own_file "$fish" "contains -- '$dir' \$PATH; or set -gx PATH '$dir' \$PATH" || : ;;
-    esac
-    [ "$login" != fish ] || by_hand="source '$fish'"
+    quote_fish "$dir"
+    own_file "$fish" "contains -- $quoted \$PATH; or set -gx PATH $quoted \$PATH" || :
+    quote_fish "$fish"
+    [ "$login" != fish ] || by_hand="source $quoted"
   fi
   say "new terminals will find it; in this one: $by_hand"
 }
 
 remove_line() { # KIND FILE LINE
-  number=$(grep -nxF -- "$3" "$2" 2>/dev/null) || return 0
+  # In the C locale no byte makes grep take the file for a binary one.
+  number=$(LC_ALL=C grep -nxF -- "$3" "$2" 2>/dev/null) || return 0
   number=${number%%:*}
   spare=$receipt.tmp
-  if head -n $((number - 1)) "$2" >"$spare" && tail -n +$((number + 1)) "$2" >"$spare.2"; then
+  # Not head: BSD's knows no zero.
+  if LC_ALL=C sed "$number,\$d" "$2" >"$spare" && tail -n +$((number + 1)) "$2" >"$spare.2"; then
     if [ "$1" = newline ] && [ ! -s "$spare.2" ]; then
       # The newline before our line was ours too.
       head -c $(($(wc -c <"$spare") - 1)) "$spare" >"$spare.2" && : >"$spare"
@@ -701,7 +721,7 @@ undo_all() {
     [ -z "$dry_run" ] || { tell "would undo $kind $entry"; continue; }
     case $kind in
       binary | file)
-        rm -f "$entry" 2>/dev/null || die 6 "could not remove $entry" 'The rest is still there too. Make its folder writable and run this again.'
+        rm -f "$entry" 2>/dev/null || die 6 "could not remove $entry" 'Make its folder writable and run this again.'
         say "removed $entry"
         ;;
       dir) dirs=$dirs$entry$nl ;;
@@ -771,9 +791,9 @@ main() {
   read_receipt
   look_at_target
   trap clean_up EXIT
-  trap 'stop 129' HUP
-  trap 'stop 130' INT
-  trap 'stop 143' TERM
+  trap 'quit 129' HUP
+  trap 'quit 130' INT
+  trap 'quit 143' TERM
   elsewhere='Choose a folder you can write to, for example: --dir ~/bin'
   make_dirs "$dir" || die 6 "cannot make the folder $dir: $complaint" "$elsewhere"
   # Beside the target: the rename is atomic then, and /tmp may forbid execution.
@@ -786,17 +806,15 @@ main() {
   }
   fetch_and_verify
   try_it
+  # From here to the receipt nothing may come between, or --uninstall would not know of it all.
+  trap '' HUP INT TERM
   mv -f "$stage/$caro_product" "$target" || die 6 "cannot write $target" "$elsewhere"
-  rm -rf "$stage"
-  stage=
   keep "binary=$target"
   keep_made
-  write_receipt
   say "installed $caro_product $caro_version in $dir"
   set_path
   write_receipt
-  found=$(command -v "$caro_product") || found=$target
-  [ "$found" = "$target" ] || warn "$found comes first on your PATH and hides $target"
+}
 }
 
 { main "$@"; }

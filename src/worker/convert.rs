@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Object, Promise, Reflect};
+use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::Env;
 use worker::wasm_bindgen_futures::JsFuture;
@@ -47,6 +47,10 @@ impl Incoming {
             url: request.url(),
         }
     }
+
+    pub fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
 }
 
 impl Request for Incoming {
@@ -74,7 +78,8 @@ impl Ready {
     fn new(reply: &Reply) -> Result<Self, JsValue> {
         let headers = headers(reply)?;
         Ok(Self {
-            body: JsValue::from_str(&reply.body),
+            // Bytes: the runtime would encode a string anew for each response.
+            body: Uint8Array::from(reply.body.as_bytes()).into(),
             init: init(reply.status, &headers)?,
             init_not_modified: init(304, &headers)?,
         })
@@ -91,9 +96,19 @@ thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
 }
 
-/// Makes the response, or says which static file it is.
-pub fn respond(edge: &Edge, answer: Answer) -> Result<Result<JsValue, String>, JsValue> {
+/// Makes the response to a `HEAD`, if `head`, or else to any other method; or says which static
+/// file it is.
+pub fn respond(
+    edge: &Edge,
+    answer: Answer,
+    head: bool,
+) -> Result<Result<JsValue, String>, JsValue> {
     match answer {
+        Answer::Kept(id) if head => match edge.kept.reply(id) {
+            Some(reply) => empty(reply),
+            None => internal(),
+        },
+        Answer::Fresh(reply) if head => empty(&reply),
         Answer::Kept(id) => kept(edge, id, |ready| JsResponse::new(&ready.body, &ready.init)),
         Answer::NotModified(id) => kept(edge, id, |ready| {
             JsResponse::new(&JsValue::NULL, &ready.init_not_modified)
@@ -119,7 +134,7 @@ fn kept(
         }
         let slot = cache.ready.get_mut(id.0);
         let (Some(slot), Some(reply)) = (slot, edge.kept.reply(id)) else {
-            return fresh(&Reply::problem(ProblemType::Internal, "Try again."));
+            return internal();
         };
         let ready = match slot {
             Some(ready) => ready,
@@ -139,6 +154,19 @@ fn fresh(reply: &Reply) -> Result<JsValue, JsValue> {
     JsResponse::new(&body, &init).map(JsValue::from)
 }
 
+/// What a `HEAD` gets: the headers of the `GET`. The runtime gives a length to a body only when it
+/// sends one, so here it is said.
+fn empty(reply: &Reply) -> Result<JsValue, JsValue> {
+    let headers = headers(reply)?;
+    headers.set("Content-Length", &reply.body.len().to_string())?;
+    let init = init(reply.status, &headers)?;
+    JsResponse::new(&JsValue::NULL, &init).map(JsValue::from)
+}
+
+fn internal() -> Result<JsValue, JsValue> {
+    fresh(&Reply::problem(ProblemType::Internal, "Try again."))
+}
+
 fn headers(reply: &Reply) -> Result<web_sys::Headers, JsValue> {
     let headers = web_sys::Headers::new()?;
     for (name, value) in &reply.headers {
@@ -154,7 +182,8 @@ fn init(status: u16, headers: &web_sys::Headers) -> Result<JsValue, JsValue> {
     Ok(init.into())
 }
 
-/// A file of `www`, with our headers.
+/// A file of `www`, with our headers. For a `HEAD` it is read as well: nothing else says how long
+/// it is, and the files are small.
 pub async fn asset(incoming: Incoming, env: Env, path: String) -> Result<JsValue, JsValue> {
     let not_found = || {
         fresh(&Reply::problem(
@@ -177,7 +206,6 @@ pub async fn asset(incoming: Incoming, env: Env, path: String) -> Result<JsValue
         headers.set("If-None-Match", &tags)?;
     }
     let options = Object::new();
-    Reflect::set(&options, &"method".into(), &incoming.method.as_str().into())?;
     Reflect::set(&options, &"headers".into(), &headers)?;
     let file: web_sys::Response =
         JsFuture::from(assets.fetch(&format!("{origin}{path}"), &options)?)
@@ -190,6 +218,11 @@ pub async fn asset(incoming: Incoming, env: Env, path: String) -> Result<JsValue
     for (name, value) in asset_headers(path.ends_with(".html")) {
         headers.set(name, value)?;
     }
-    let body = Reflect::get(&file, &"body".into())?;
+    let mut body = Reflect::get(&file, &"body".into())?;
+    if incoming.is_head() && !body.is_null() {
+        let bytes: ArrayBuffer = JsFuture::from(file.array_buffer()?).await?.unchecked_into();
+        headers.set("Content-Length", &bytes.byte_length().to_string())?;
+        body = JsValue::NULL;
+    }
     JsResponse::new(&body, &init(file.status(), &headers)?).map(JsValue::from)
 }

@@ -8,6 +8,7 @@ mod kv;
 
 use std::cell::RefCell;
 
+use js_sys::{JSON, Reflect};
 use wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Context, Env, worker_sys};
@@ -52,7 +53,7 @@ pub fn fetch(request: web_sys::Request, env: JsValue, ctx: JsValue) -> Result<Js
 fn answer(incoming: &Incoming, env: &Env) -> Result<JsValue, JsValue> {
     let answer = with_edge(env, |edge| {
         let answer = handle(edge, incoming, now());
-        respond(edge, answer)
+        respond(edge, answer, incoming.is_head())
     })?;
     match answer {
         Ok(response) => Ok(response),
@@ -71,11 +72,19 @@ async fn load(env: &Env) {
 fn with_edge<T>(env: &Env, f: impl FnOnce(&mut Edge) -> T) -> T {
     EDGE.with_borrow_mut(|edge| {
         f(edge.get_or_insert_with(|| {
-            let var = |name: &str| Some(env.var(name).ok()?.to_string());
+            let var = |name: &str| variable(env, name);
             let (defaults, problems) = Defaults::from_vars(var);
             Edge::new(defaults, problems)
         }))
     })
+}
+
+/// A variable's text; `None` if there is none. wrangler.toml also takes numbers, booleans and tables:
+/// those are read as the JSON that they are, so that one in the wrong place is not passed over.
+fn variable(env: &Env, name: &str) -> Option<String> {
+    let value = Reflect::get(env, &name.into()).ok()?;
+    let json = || JSON::stringify(&value).ok()?.as_string();
+    value.as_string().or_else(json)
 }
 
 fn now() -> Timestamp {

@@ -2,24 +2,14 @@
 
 import { existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { createServer } from "node:http";
-import { extname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { start } from "../support/router.mjs";
 
 export const WWW = fileURLToPath(new URL("../../www/", import.meta.url));
 
-const CSP =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-const TYPES = {
-  ".html": "text/html; charset=utf-8",
-  ".css": "text/css; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8",
-  ".svg": "image/svg+xml",
-  ".txt": "text/plain; charset=utf-8",
-};
+const CONFIG = fileURLToPath(new URL("../golden/config.json", import.meta.url));
 
 /** A /status.json as the router gives it while a beta is at 25 %; `change` goes over it. */
 export function status(change = {}) {
@@ -50,43 +40,18 @@ export function release(change = {}) {
   };
 }
 
-let server;
+let router;
 
-/** The router named by CARO_TEST_ORIGIN, else a static server over www/ with the same security policy. */
+/** The router named by CARO_TEST_ORIGIN, else the one that was built, with a beta at 25 %. */
 export async function origin() {
   if (process.env.CARO_TEST_ORIGIN) return new URL(process.env.CARO_TEST_ORIGIN).origin;
-  if (!server) {
-    const files = await assets();
-    server = createServer(async (request, response) => {
-      const path = request.url.split("?")[0];
-      response.setHeader("content-security-policy", CSP);
-      response.setHeader("x-content-type-options", "nosniff");
-      if (path === "/status.json") {
-        response.setHeader("content-type", "application/json");
-        response.end(JSON.stringify(status()));
-        return;
-      }
-      const file = path === "/" ? "index.html" : path.slice(1);
-      if (!files.includes(file)) {
-        response.writeHead(404).end();
-        return;
-      }
-      response.setHeader("content-type", TYPES[extname(file)] ?? "application/octet-stream");
-      response.end(await readFile(join(WWW, file)));
-    });
-    await new Promise((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(0, "127.0.0.1", resolve);
-    });
-  }
-  return `http://127.0.0.1:${server.address().port}`;
+  router ??= start({ config: await readFile(CONFIG, "utf8") });
+  return (await router).origin;
 }
 
 export async function closeOrigin() {
-  if (!server) return;
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
-  server = undefined;
+  await (await router)?.end();
+  router = undefined;
 }
 
 /** Paths of all files in www/, relative to it. */

@@ -1,0 +1,316 @@
+//! One isolate's state: when it looks again, and what it keeps when what it finds is stale, broken
+//! or missing.
+
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod support;
+
+use caro_edge::api::edge::{Edge, Next, Read, ReadError, SOFT_TTL_MS};
+use caro_edge::core::defaults::Defaults;
+use caro_edge::core::time::Timestamp;
+use serde_json::json;
+
+use support::{decided, document};
+
+const RETRY_MS: u64 = 1_000;
+const LOCK_MS: u64 = 15_000;
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(1_768_467_600_000 + i64::try_from(millis).unwrap())
+}
+
+fn cold() -> Edge {
+    Edge::new(Defaults::default(), Vec::new())
+}
+
+/// The golden document at a revision and a percentage.
+fn revision(revision: u64, percentage: u64) -> String {
+    let release = json!({"v1.1.0-beta": {"percentage": percentage}});
+    document(&json!({"revision": revision, "releases": release}))
+}
+
+type Value<'a> = Result<Option<&'a str>, ReadError>;
+
+const ABSENT: Value<'static> = Ok(None);
+const FAILED: Value<'static> = Err(ReadError::Failed);
+
+fn apply(edge: &mut Edge, config: Value<'_>, stop: Value<'_>, millis: u64) {
+    let own = |value: Value<'_>| value.map(|text| text.map(str::to_owned));
+    let (config, stop) = (own(config), own(stop));
+    edge.apply(Read { config, stop }, at(millis));
+}
+
+/// What is served: `"7: 1.1.0-beta.2 bucket"` for the requester `inside`.
+fn served(edge: &Edge) -> String {
+    let revision = edge
+        .snapshot
+        .revision
+        .map_or("none".to_owned(), |r| r.to_string());
+    format!("{revision}: {}", decided(&edge.snapshot, "inside"))
+}
+
+const BETA: &str = "7: 1.1.0-beta.2 bucket";
+const STOPPED: &str = "7: 1.0.4 emergency_stop";
+const FALLBACK: &str = "none: 1.0.4 fallback";
+
+/// An edge that has read revision 7, at time 0.
+fn warm() -> Edge {
+    let mut edge = cold();
+    apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, 0);
+    assert_eq!(served(&edge), BETA);
+    edge
+}
+
+#[test]
+fn before_anything_was_read_every_request_reads() {
+    let mut edge = cold();
+    assert_eq!(served(&edge), FALLBACK);
+    // A promise of one request cannot be awaited in another, so there is no lock here.
+    for millis in [0, 0, 1, 60_000] {
+        assert_eq!(edge.next(at(millis)), Next::Load);
+    }
+    apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, 60_001);
+    assert_eq!(edge.next(at(60_002)), Next::Serve);
+    assert_eq!(served(&edge), BETA);
+}
+
+#[test]
+fn one_refresh_at_a_time_after_the_soft_limit() {
+    let mut edge = warm();
+    for (millis, expect) in [
+        (0, Next::Serve),
+        (SOFT_TTL_MS - 1, Next::Serve),
+        (SOFT_TTL_MS, Next::Refresh),
+        // The refresh is under way.
+        (SOFT_TTL_MS, Next::Serve),
+        (SOFT_TTL_MS + LOCK_MS - 1, Next::Serve),
+        // It never came back: the runtime ended it with its request. Another one starts.
+        (SOFT_TTL_MS + LOCK_MS, Next::Refresh),
+        (SOFT_TTL_MS + LOCK_MS + 1, Next::Serve),
+    ] {
+        assert_eq!(edge.next(at(millis)), expect, "at {millis} ms");
+    }
+    let end = SOFT_TTL_MS + LOCK_MS + 2;
+    apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, end);
+    // The limit counts from the end of the refresh.
+    assert_eq!(edge.next(at(end + SOFT_TTL_MS - 1)), Next::Serve);
+    assert_eq!(edge.next(at(end + SOFT_TTL_MS)), Next::Refresh);
+}
+
+#[test]
+fn a_failed_read_is_tried_again_soon() {
+    let ok = revision(7, 25);
+    for (config, stop) in [
+        (FAILED, ABSENT),
+        (Ok(Some(ok.as_str())), FAILED),
+        (Err(ReadError::Timeout), Err(ReadError::Timeout)),
+    ] {
+        let mut edge = warm();
+        assert_eq!(edge.next(at(SOFT_TTL_MS)), Next::Refresh);
+        let end = SOFT_TTL_MS + 10;
+        apply(&mut edge, config, stop, end);
+        assert!(edge.read_error.is_some());
+        assert_eq!(edge.confirmed, Some(at(0)), "a failure confirms nothing");
+        assert_eq!(edge.next(at(end + RETRY_MS - 1)), Next::Serve);
+        assert_eq!(edge.next(at(end + RETRY_MS)), Next::Refresh);
+        assert_eq!(served(&edge), BETA);
+        apply(&mut edge, Ok(Some(&ok)), ABSENT, end + RETRY_MS);
+        assert_eq!(
+            (&edge.read_error, edge.confirmed),
+            (&None, Some(at(end + RETRY_MS)))
+        );
+    }
+    // In an isolate that has nothing yet, too: it serves the defaults in between.
+    let mut edge = cold();
+    apply(&mut edge, FAILED, FAILED, 0);
+    assert_eq!(edge.next(at(RETRY_MS - 1)), Next::Serve);
+    assert_eq!(edge.next(at(RETRY_MS)), Next::Refresh);
+    assert_eq!((served(&edge).as_str(), edge.confirmed), (FALLBACK, None));
+}
+
+/// Set back, a clock must neither hide an emergency stop until it has caught up, nor hold a lock.
+#[test]
+fn a_clock_that_goes_backwards() {
+    let day = 86_400_000;
+    let mut edge = cold();
+    apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, day);
+    assert_eq!(
+        edge.next(at(day - 3)),
+        Next::Serve,
+        "a small step is no reason to look"
+    );
+    assert_eq!(edge.next(at(0)), Next::Refresh);
+    apply(&mut edge, Ok(Some(&revision(7, 25))), Ok(Some("all")), 1);
+    assert_eq!(served(&edge), STOPPED);
+    assert_eq!(edge.next(at(2)), Next::Serve);
+    assert_eq!(edge.next(at(1 + SOFT_TTL_MS)), Next::Refresh);
+
+    let mut edge = cold();
+    apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, day);
+    assert_eq!(edge.next(at(day + SOFT_TTL_MS)), Next::Refresh);
+    assert_eq!(
+        edge.next(at(0)),
+        Next::Refresh,
+        "the lock of a refresh from the future"
+    );
+    assert_eq!(edge.next(at(1)), Next::Serve);
+}
+
+#[test]
+fn the_last_good_configuration_stays() {
+    let older = revision(6, 0);
+    let unknown_version = document(&json!({"revision": 8, "stable": "9.9.9"}));
+    let rows: [(Value<'_>, &str); 6] = [
+        (ABSENT, "is missing"),
+        (Ok(Some("")), "is not valid JSON"),
+        (Ok(Some("{")), "is not valid JSON"),
+        (Ok(Some("{}")), "is missing"),
+        (Ok(Some(&unknown_version)), "names version 9.9.9"),
+        (Ok(Some(&older)), "has revision 6, older than revision 7"),
+    ];
+    for (config, complaint) in rows {
+        let mut edge = warm();
+        let generation = edge.generation;
+        // However often it is read, it is as bad, and said to be.
+        for millis in [10, 20] {
+            apply(&mut edge, config.clone(), ABSENT, millis);
+            let problems = &edge.config_problems;
+            assert!(
+                problems[0].message.contains(complaint),
+                "{problems:?} for {config:?}"
+            );
+            assert_eq!(served(&edge), BETA, "{config:?}");
+            assert_eq!(edge.generation, generation);
+        }
+        // KV was read well: that is not what is wrong.
+        assert_eq!((&edge.read_error, edge.confirmed), (&None, Some(at(20))));
+        // Mended.
+        apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, 30);
+        assert_eq!(edge.config_problems, []);
+        assert_eq!(served(&edge), BETA);
+    }
+}
+
+#[test]
+fn revisions_only_rise() {
+    let mut edge = warm();
+    for (read, expect) in [
+        (revision(8, 0), "8: 1.0.4 default"),
+        // A place that has not heard of 8 yet.
+        (revision(7, 25), "8: 1.0.4 default"),
+        (revision(0, 25), "8: 1.0.4 default"),
+        // A person's edit that forgot the revision: what KV says counts.
+        (revision(8, 100), "8: 1.1.0-beta.2 bucket"),
+        (revision(9, 0), "9: 1.0.4 default"),
+        (revision(1_000_000, 25), "1000000: 1.1.0-beta.2 bucket"),
+    ] {
+        apply(&mut edge, Ok(Some(&read)), ABSENT, 10);
+        assert_eq!(served(&edge), expect);
+    }
+}
+
+#[test]
+fn a_stop_that_cannot_be_read_stays_as_it_was() {
+    let config = revision(7, 25);
+    let mut edge = warm();
+    for (stop, expect) in [
+        (FAILED, BETA),
+        (Ok(Some("all")), STOPPED),
+        (FAILED, STOPPED),
+        (Err(ReadError::Timeout), STOPPED),
+        // Deleted: everything resumes.
+        (ABSENT, BETA),
+        (Ok(Some("v1.1.0-beta")), STOPPED),
+        (Ok(Some("")), STOPPED),
+        (ABSENT, BETA),
+    ] {
+        apply(&mut edge, Ok(Some(&config)), stop.clone(), 10);
+        assert_eq!(served(&edge), expect, "{stop:?}");
+    }
+    // It is felt as well when the configuration cannot be read, or is broken.
+    for broken in [FAILED, ABSENT, Ok(Some("{"))] {
+        let mut edge = warm();
+        apply(&mut edge, broken.clone(), Ok(Some("all")), 10);
+        assert_eq!(served(&edge), STOPPED, "{broken:?}");
+    }
+}
+
+/// Until the stop was read once it could be on, so nothing but the fallback is served.
+#[test]
+fn a_configuration_alone_is_not_enough() {
+    let mut edge = cold();
+    apply(&mut edge, Ok(Some(&revision(7, 25))), FAILED, 0);
+    assert_eq!(served(&edge), FALLBACK);
+    apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, 1);
+    assert_eq!(served(&edge), BETA);
+
+    // Nor is a stop alone; but it is kept, and turns features off.
+    let mut edge = cold();
+    apply(&mut edge, FAILED, Ok(Some("all")), 0);
+    assert_eq!(served(&edge), FALLBACK);
+    assert_ne!(edge.snapshot.stop, caro_edge::core::stop::Stop::None);
+    apply(&mut edge, Ok(Some(&revision(7, 25))), FAILED, 1);
+    assert_eq!(served(&edge), STOPPED);
+}
+
+/// A stop is read against the configuration of the moment, whichever of the two came first.
+#[test]
+fn a_stop_by_name_follows_the_configuration() {
+    let mut edge = warm();
+    let other = json!({"revision": 8, "releases": {
+        "v1.0.3": {"version": "1.0.3", "percentage": 100, "state": "active"}}});
+    // Not known yet, so it counts as all.
+    apply(
+        &mut edge,
+        Ok(Some(&revision(7, 25))),
+        Ok(Some("v1.0.3")),
+        10,
+    );
+    assert_eq!(served(&edge), STOPPED);
+    // The release arrives: now it is the one that is stopped.
+    apply(
+        &mut edge,
+        Ok(Some(&document(&other))),
+        Ok(Some("v1.0.3")),
+        20,
+    );
+    assert_eq!(served(&edge), "8: 1.1.0-beta.2 bucket");
+    assert_eq!(decided(&edge.snapshot, "outside"), "1.0.4 default");
+}
+
+/// Whoever derives things from a snapshot sees by the generation that they are old. It rises when
+/// something changed, and only then.
+#[test]
+fn generations() {
+    let mut edge = cold();
+    let mut last = edge.generation;
+    let mut check = |config: Value<'_>, stop: Value<'_>, rises: bool| {
+        apply(&mut edge, config.clone(), stop.clone(), 10);
+        let expect = last.wrapping_add(u32::from(rises));
+        assert_eq!(edge.generation, expect, "{config:?} {stop:?}");
+        last = expect;
+    };
+    let (seven, eight) = (revision(7, 25), revision(8, 50));
+    let blanks = format!("{seven}\n");
+    check(FAILED, FAILED, false);
+    check(Ok(Some(&seven)), ABSENT, true);
+    check(Ok(Some(&seven)), ABSENT, false);
+    check(FAILED, ABSENT, false);
+    check(Ok(Some(&seven)), FAILED, false);
+    // Other text, same meaning.
+    check(Ok(Some(&blanks)), ABSENT, false);
+    check(Ok(Some("{")), ABSENT, false);
+    check(Ok(Some(&seven)), ABSENT, false);
+    check(Ok(Some(&eight)), ABSENT, true);
+    check(Ok(Some(&seven)), ABSENT, false);
+    check(Ok(Some(&eight)), Ok(Some("all")), true);
+    check(Ok(Some(&eight)), Ok(Some("all")), false);
+    check(Ok(Some(&eight)), Ok(Some("ALL")), true);
+    check(FAILED, ABSENT, true);
+}

@@ -1,0 +1,80 @@
+// The Worker with a hand on its surroundings: `entry.js`, called with a clock that can be moved and a KV namespace that
+// can fail. Runs on workerd; `withFaults` in faults.mjs starts it.
+//
+// POST /__control takes JSON, every member optional:
+//   kv: {key: fault} what reads of a key do, from now on; see `read`
+//   still: true      stops the clock
+//   advance: ms      moves the clock
+//   waitUntil: bool  false: background work is dropped when its answer is sent, as when the runtime kills it
+//   breakClock: n    the nth look at the clock from now throws, once
+// and answers {reads: {key: n}, waits: [ms]}: the reads of each key so far, and how long each request took that was not
+// answered at once. Taken here, in real time, neither the machine's load nor a socket is counted.
+import router from "../../entry.js";
+
+const state = { kv: {}, advance: 0, waitUntil: true, breakClock: 0 };
+const reads = { config: 0, "emergency-stop": 0 };
+const waits = [];
+
+const realClock = Date.now;
+let clock = realClock;
+Date.now = () => {
+  if (state.breakClock > 0) {
+    state.breakClock -= 1;
+    if (state.breakClock === 0) {
+      throw new Error("the clock is broken");
+    }
+  }
+  return clock() + state.advance;
+};
+
+/** What stands for `env.ROLLOUT`: each read does what its key's fault says, else asks the real one. */
+function namespace(real) {
+  const read = async (key, options) => {
+    reads[key] += 1;
+    const fault = state.kv[key] ?? {};
+    if (fault.delay !== undefined) {
+      // A wait that the runtime knows of, as a network read is, and not a promise that nothing will ever settle.
+      await scheduler.wait(fault.delay);
+    }
+    if (fault.error !== undefined) {
+      throw new Error(fault.error);
+    }
+    if (fault.value !== undefined) {
+      return fault.repeat === undefined ? fault.value : fault.value.repeat(fault.repeat);
+    }
+    return real.get(key, options);
+  };
+  const refuse = () => {
+    throw new Error("the router only reads");
+  };
+  return { get: read, getWithMetadata: refuse, put: refuse, list: refuse, delete: refuse };
+}
+
+async function control(request) {
+  const { advance = 0, still, ...rest } = await request.json();
+  if (still) {
+    const now = clock();
+    clock = () => now;
+  }
+  Object.assign(state, rest);
+  state.advance += advance;
+  return Response.json({ reads, waits });
+}
+
+export default {
+  fetch(request, env, context) {
+    if (new URL(request.url).pathname === "/__control") {
+      return control(request);
+    }
+    const ctx = {
+      waitUntil: (promise) => state.waitUntil && context.waitUntil(promise),
+      passThroughOnException: () => {},
+    };
+    const begin = realClock();
+    const answer = router.fetch(request, { ...env, ROLLOUT: namespace(env.ROLLOUT) }, ctx);
+    if (!(answer instanceof Promise)) {
+      return answer;
+    }
+    return answer.finally(() => waits.push(realClock() - begin));
+  },
+};
