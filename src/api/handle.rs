@@ -45,17 +45,25 @@ fn wants_html(request: &impl Request) -> bool {
         .is_some_and(|accept| accept.to_ascii_lowercase().contains("text/html"))
 }
 
+/// 304 instead of what the client has already.
 fn not_modified(edge: &Edge, request: &impl Request, answer: Answer) -> Answer {
+    let reply = match &answer {
+        Answer::Kept(id) => edge.kept.reply(*id),
+        Answer::Fresh(reply) => Some(reply),
+        _ => None,
+    };
+    let is_known = reply.is_some_and(|reply| {
+        reply.header("ETag").is_some()
+            && request
+                .header("if-none-match")
+                .is_some_and(|tags| reply.is_match(&tags))
+    });
     match answer {
-        Answer::Kept(id)
-            if edge.kept.reply(id).is_some_and(|reply| {
-                reply.header("ETag").is_some()
-                    && request
-                        .header("if-none-match")
-                        .is_some_and(|tags| reply.is_match(&tags))
-            }) =>
-        {
-            Answer::NotModified(id)
+        Answer::Kept(id) if is_known => Answer::NotModified(id),
+        Answer::Fresh(mut reply) if is_known => {
+            reply.status = 304;
+            reply.body.clear();
+            Answer::Fresh(reply)
         }
         other => other,
     }

@@ -46,7 +46,11 @@ fn refused(edge: &Edge, shell: Shell, refusal: Refusal) -> Reply {
             format!("the list of versions cannot be read right now; try again. {stable}"),
         ),
     };
-    failure(&edge.defaults, shell, status, &message)
+    let reply = failure(&edge.defaults, shell, status, &message);
+    match refusal {
+        Refusal::Unavailable => reply.with("Retry-After", "5"),
+        _ => reply,
+    }
 }
 
 /// A path that is not ours, or that names nothing.

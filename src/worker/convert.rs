@@ -148,7 +148,7 @@ fn fresh(reply: &Reply) -> Result<JsValue, JsValue> {
     let init = init(reply.status, &headers(reply)?)?;
     let body = match reply.status {
         // A status without content: the runtime refuses a body, even an empty one.
-        204 => JsValue::NULL,
+        204 | 304 => JsValue::NULL,
         _ => JsValue::from_str(&reply.body),
     };
     JsResponse::new(&body, &init).map(JsValue::from)
