@@ -10,8 +10,9 @@ use super::edge::Edge;
 use super::reply::{Answer, Key, Reply, etag};
 use super::request::{Identity, Request};
 
-/// A requester's own answer: a browser may keep it for a minute, a shared cache never.
-const CACHE: &str = "private, max-age=60";
+/// A requester's own answer, asked for anew each time: a kill switch must not wait in a cache, and
+/// the `ETag` makes asking cheap.
+const CACHE: &str = "private, no-cache";
 
 pub fn get(edge: &mut Edge, request: &impl Request, release: &str) -> Answer {
     let Edge { snapshot, kept, .. } = edge;
@@ -34,13 +35,10 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str) -> Answer {
 fn reply(snapshot: &Snapshot, set: &FeatureSet, values: &Values) -> Reply {
     let body = body(snapshot, set, values).unwrap_or_default();
     let tag = etag(&body);
-    let reply = Reply::json(200, CACHE, body)
-        .with("ETag", tag)
-        .with("Vary", "X-Caro-Id")
-        .with(
-            "X-Caro-Revision",
-            snapshot.revision.unwrap_or(0).to_string(),
-        );
+    let reply = Reply::json(200, CACHE, body).with("ETag", tag).with(
+        "X-Caro-Revision",
+        snapshot.revision.unwrap_or(0).to_string(),
+    );
     if snapshot.is_fallback() {
         reply.with("X-Caro-Reason", "fallback")
     } else {

@@ -123,6 +123,7 @@ fn reply(
         );
     match tag {
         Some(tag) => reply.with("ETag", tag),
+        // For a proxy that keeps what it was told not to: a browser gets a page here.
         None => reply.with("Vary", "Accept"),
     }
 }

@@ -71,12 +71,7 @@ impl Reply {
 
     /// JSON that any page may read: there are no credentials here that CORS would protect.
     pub fn json(status: u16, cache: &str, body: String) -> Self {
-        Self::new(status, "application/json", cache, body)
-            .with("Access-Control-Allow-Origin", "*")
-            .with(
-                "Access-Control-Expose-Headers",
-                "ETag, Retry-After, X-Caro-Revision, X-Caro-Reason",
-            )
+        Self::new(status, "application/json", cache, body).with("Access-Control-Allow-Origin", "*")
     }
 
     pub fn problem(kind: ProblemType, detail: &str) -> Self {

@@ -21,9 +21,14 @@ export async function withFaults({ kv = {}, ...rest } = {}) {
     ...rest,
   });
   const control = async (change = {}) => {
-    const answer = await fetch(`${router.direct}/__control`, { method: "POST", body: JSON.stringify(change) });
-    return answer.json();
+    const request = { method: "POST", body: JSON.stringify(change), signal: AbortSignal.timeout(20_000) };
+    return (await fetch(`${router.direct}/__control`, request)).json();
   };
-  await control({ kv });
+  try {
+    await control({ kv });
+  } catch (error) {
+    await router.end();
+    throw error;
+  }
   return { ...router, control };
 }

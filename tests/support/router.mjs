@@ -41,14 +41,21 @@ export function options(overrides = {}) {
  */
 export async function start({ config, stop, ...overrides } = {}) {
   const miniflare = new Miniflare(options({ port: 0, ...overrides }));
-  const origin = (await miniflare.ready).origin;
-  const direct = (await miniflare.unsafeGetDirectURL()).origin;
-  const kv = overrides.kvNamespaces?.length === 0 ? undefined : await miniflare.getKVNamespace("ROLLOUT");
-  if (config !== undefined) {
-    await kv.put("config", typeof config === "string" ? config : JSON.stringify(config));
+  const end = () => miniflare.dispose();
+  try {
+    const origin = (await miniflare.ready).origin;
+    const direct = (await miniflare.unsafeGetDirectURL()).origin;
+    const kv = overrides.kvNamespaces?.length === 0 ? undefined : await miniflare.getKVNamespace("ROLLOUT");
+    if (config !== undefined) {
+      await kv.put("config", typeof config === "string" ? config : JSON.stringify(config));
+    }
+    if (stop !== undefined) {
+      await kv.put("emergency-stop", stop);
+    }
+    return { origin, direct, kv, miniflare, end };
+  } catch (error) {
+    // What is left of it would keep the test's process from ending.
+    await end().catch(() => {});
+    throw error;
   }
-  if (stop !== undefined) {
-    await kv.put("emergency-stop", stop);
-  }
-  return { origin, direct, kv, miniflare, end: () => miniflare.dispose() };
 }
