@@ -32,7 +32,7 @@ cargo_tool() {
   fi
   say "cargo install $1 $2 (two to four minutes, once)"
   # Outside the project's own Cargo configuration and build folder.
-  (root=$PWD/.tools && cd / && CARGO_TARGET_DIR="$root/target" cargo install --quiet --root "$root" "$1@$2")
+  (root=$PWD/.tools && cd / && cargo install --quiet --root "$root" "$1@$2")
 }
 
 # debian COMMAND PACKAGE ...: installs the packages whose command is missing.
