@@ -32,7 +32,7 @@ test-native:
 
 test-wasm:
 	@sh scripts/tools.sh npm wasm
-	cargo test --quiet --target wasm32-unknown-unknown --test wasm
+	cargo test --target wasm32-unknown-unknown --test wasm
 
 # Against the real Worker on workerd: HTTP, installer, page.
 test-http: build

@@ -11,7 +11,7 @@
 
 mod support;
 
-use caro_edge::api::edge::{Edge, Next, Read, ReadError, SOFT_TTL_MS};
+use caro_edge::api::edge::{Edge, HARD_TTL_MS, Next, Read, ReadError, SOFT_TTL_MS};
 use caro_edge::core::defaults::Defaults;
 use caro_edge::core::time::Timestamp;
 use serde_json::json;
@@ -145,7 +145,12 @@ fn a_clock_that_goes_backwards() {
         Next::Serve,
         "a small step is no reason to look"
     );
-    assert_eq!(edge.next(at(0)), Next::Refresh);
+    assert_eq!(edge.next(at(day - SOFT_TTL_MS)), Next::Refresh);
+    assert_eq!(
+        edge.next(at(0)),
+        Next::Load,
+        "a day is too long ago, either way"
+    );
     apply(&mut edge, Ok(Some(&revision(7, 25))), Ok(Some("all")), 1);
     assert_eq!(served(&edge), STOPPED);
     assert_eq!(edge.next(at(2)), Next::Serve);
@@ -154,12 +159,37 @@ fn a_clock_that_goes_backwards() {
     let mut edge = cold();
     apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, day);
     assert_eq!(edge.next(at(day + SOFT_TTL_MS)), Next::Refresh);
+    let earlier = day + SOFT_TTL_MS - LOCK_MS;
     assert_eq!(
-        edge.next(at(0)),
+        edge.next(at(earlier)),
         Next::Refresh,
         "the lock of a refresh from the future"
     );
-    assert_eq!(edge.next(at(1)), Next::Serve);
+    assert_eq!(edge.next(at(earlier + 1)), Next::Serve);
+}
+
+/// An isolate that slept through an emergency stop looks before it answers.
+#[test]
+fn what_was_not_looked_after_is_not_served() {
+    let mut edge = warm();
+    assert_eq!(edge.next(at(HARD_TTL_MS - 1)), Next::Refresh);
+    // That refresh was ended with its request; every request now reads for itself.
+    for millis in [HARD_TTL_MS, HARD_TTL_MS + 1] {
+        assert_eq!(edge.next(at(millis)), Next::Load);
+    }
+    apply(
+        &mut edge,
+        Ok(Some(&revision(7, 25))),
+        Ok(Some("all")),
+        HARD_TTL_MS + 2,
+    );
+    assert_eq!(edge.next(at(HARD_TTL_MS + 3)), Next::Serve);
+    assert_eq!(served(&edge), STOPPED);
+
+    // While KV fails nobody has to wait again: a failed look is a look.
+    apply(&mut edge, FAILED, FAILED, 2 * HARD_TTL_MS);
+    assert_eq!(edge.next(at(2 * HARD_TTL_MS + RETRY_MS)), Next::Refresh);
+    assert_eq!(served(&edge), STOPPED);
 }
 
 #[test]

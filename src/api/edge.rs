@@ -16,6 +16,10 @@ use super::reply::Kept;
 /// answer is this, plus the 30 s for which the edge keeps a KV value, plus KV's own propagation.
 pub const SOFT_TTL_MS: u64 = 5_000;
 
+/// A snapshot that was not looked after for this long is not served before looking: an isolate that
+/// nobody asked for an hour must not hand out what was stopped half an hour ago.
+pub const HARD_TTL_MS: u64 = 30_000;
+
 /// After a failed read the next one waits this long.
 const RETRY_MS: u64 = 1_000;
 
@@ -29,7 +33,7 @@ pub enum Next {
     Serve,
     /// Answer, and read in the background.
     Refresh,
-    /// Nothing was ever read: read first.
+    /// Nothing was ever read, or too long ago: read first.
     Load,
 }
 
@@ -95,21 +99,24 @@ impl Edge {
     }
 
     /// What to do at `now`. After `Refresh` or `Load` the caller reads and calls [`Self::apply`];
-    /// if it is killed before that, the lock runs out. Before anything was read each request reads
-    /// for itself, because a promise of one request cannot be awaited in another.
+    /// if it is killed before that, the lock runs out. Requests that have to wait read each for
+    /// itself, because a promise of one request cannot be awaited in another.
     pub fn next(&mut self, now: Timestamp) -> Next {
-        let Some(finished) = self.finished else {
-            self.started = Some(now);
-            return Next::Load;
+        // In both directions: a clock that was set back must not put off the next look, because
+        // that look may find an emergency stop.
+        let within = |at: Timestamp, limit| now.millis_since(at).max(at.millis_since(now)) < limit;
+        let finished = match self.finished {
+            Some(finished) if within(finished, HARD_TTL_MS) => finished,
+            _ => {
+                self.started = Some(now);
+                return Next::Load;
+            }
         };
         let ttl = if self.read_error.is_some() {
             RETRY_MS
         } else {
             SOFT_TTL_MS
         };
-        // In both directions: a clock that was set back must not put off the next look, because
-        // that look may find an emergency stop.
-        let within = |at: Timestamp, limit| now.millis_since(at).max(at.millis_since(now)) < limit;
         if self.started.is_some_and(|at| within(at, LOCK_MS)) || within(finished, ttl) {
             return Next::Serve;
         }

@@ -58,7 +58,8 @@ const API: [&str; 9] = [
 pub fn route(path: &str) -> Route<'_> {
     let trimmed = path.strip_prefix('/').unwrap_or(path);
     let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
-    match *trimmed.split('/').collect::<Vec<_>>() {
+    // Three parts tell every route apart; a path may have a great many.
+    match *trimmed.splitn(3, '/').collect::<Vec<_>>() {
         [""] => Route::Root,
         ["install.sh"] => Route::Install(Shell::Sh),
         ["install.ps1"] => Route::Install(Shell::PowerShell),
