@@ -62,15 +62,16 @@ function worker(name, modules, bindings = "") {
   return `const ${name} :Workerd.Worker = (modules = [${list}], compatibilityDate = "${DATE}", bindings = [${bindings}]);\n`;
 }
 
-const ROUTER = worker(
-  "router",
-  [
-    ["entry.js", "esModule", "entry.js"],
-    ["build/index.js", "esModule", "index.js"],
-    ["build/index_bg.wasm", "wasm", "index_bg.wasm"],
-  ],
-  '(name = "ROLLOUT", kvNamespace = "kv")',
-);
+const router = (name) =>
+  worker(
+    name,
+    [
+      ["entry.js", "esModule", "entry.js"],
+      ["build/index.js", "esModule", "index.js"],
+      ["build/index_bg.wasm", "wasm", "index_bg.wasm"],
+    ],
+    '(name = "ROLLOUT", kvNamespace = "kv")',
+  );
 
 async function freePort() {
   const server = createServer();
@@ -86,8 +87,8 @@ async function serve(scripts) {
   const ports = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await freePort()])));
   let workers = "";
   for (const name of [...names, "kv"]) {
-    if (name === "router") {
-      workers += ROUTER;
+    if (name.startsWith("router")) {
+      workers += router(name);
     } else {
       writeFileSync(`${folder}/${name}.js`, name === "kv" ? kv : scripts[name]);
       workers += worker(name, [[`${name}.js`, "esModule", `${name}.js`]]);
@@ -160,8 +161,12 @@ const features = await arm("/features/v1.1.0-beta?id=a");
 const many = await arm("/features/many?id=a");
 await probe.end();
 
+// One isolate for each case of either kind: what one case leaves for the collector is not in the
+// way of another.
 const side = await serve({
   router: "",
+  routerFeatures: "",
+  routerMany: "",
   script: plain(scripts),
   features: plain([features, features]),
   many: plain([many, many]),
@@ -171,9 +176,9 @@ const cases = {
   hello: side.url("hello"),
   "script: router": `${side.url("router")}/`,
   "script: JavaScript": side.url("script"),
-  "features: router": `${side.url("router")}/features/v1.1.0-beta`,
+  "features: router": `${side.url("routerFeatures")}/features/v1.1.0-beta`,
   "features: JavaScript": side.url("features"),
-  "100 features: router": `${side.url("router")}/features/many`,
+  "100 features: router": `${side.url("routerMany")}/features/many`,
   "100 features: JavaScript": side.url("many"),
 };
 const seen = Object.fromEntries(Object.keys(cases).map((name) => [name, { rps: [], us: [], p99: [] }]));
