@@ -43,7 +43,8 @@ const FAILED: Value<'static> = Err(ReadError::Failed);
 fn apply(edge: &mut Edge, config: Value<'_>, stop: Value<'_>, millis: u64) {
     let own = |value: Value<'_>| value.map(|text| text.map(str::to_owned));
     let (config, stop) = (own(config), own(stop));
-    edge.apply(Read { config, stop }, at(millis));
+    let ticket = edge.begin();
+    edge.apply(Read { config, stop }, ticket, at(millis));
 }
 
 /// What is served: `"7: 1.1.0-beta.2 bucket"` for the requester `inside`.
@@ -166,6 +167,27 @@ fn a_clock_that_goes_backwards() {
         "the lock of a refresh from the future"
     );
     assert_eq!(edge.next(at(earlier + 1)), Next::Serve);
+}
+
+/// Two requests read at once, one before a stop and one after; the slower answer is the older.
+#[test]
+fn a_read_that_was_overtaken_lifts_no_stop() {
+    let read = |stop: Value<'_>| Read {
+        config: Ok(Some(revision(7, 25))),
+        stop: stop.map(|text| text.map(str::to_owned)),
+    };
+    let mut edge = warm();
+    let (before, after) = (edge.begin(), edge.begin());
+    edge.apply(read(Ok(Some("all"))), after, at(10));
+    edge.apply(read(ABSENT), before, at(20));
+    assert_eq!(served(&edge), STOPPED);
+
+    // One that failed says nothing, so what was begun before it still counts.
+    let mut edge = warm();
+    let (before, after) = (edge.begin(), edge.begin());
+    edge.apply(read(FAILED), after, at(10));
+    edge.apply(read(Ok(Some("all"))), before, at(20));
+    assert_eq!(served(&edge), STOPPED);
 }
 
 /// An isolate that slept through an emergency stop looks before it answers.

@@ -44,6 +44,10 @@ pub struct Read {
     pub stop: Result<Option<String>, ReadError>,
 }
 
+/// When a read was begun, relative to others of the isolate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Ticket(u64);
+
 /// Why a key could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -75,6 +79,9 @@ pub struct Edge {
     seen: Option<String>,
     /// The stop's value; `None` until it was read once.
     stop: Option<Option<String>>,
+    /// The last read begun, and the latest begun of those taken in.
+    begun: Ticket,
+    taken: Ticket,
     started: Option<Timestamp>,
     finished: Option<Timestamp>,
 }
@@ -93,6 +100,8 @@ impl Edge {
             config: None,
             seen: None,
             stop: None,
+            begun: Ticket::default(),
+            taken: Ticket::default(),
             started: None,
             finished: None,
         }
@@ -124,8 +133,18 @@ impl Edge {
         Next::Refresh
     }
 
-    /// Takes in what was read. The last good configuration stays unless there is a better one.
-    pub fn apply(&mut self, read: Read, now: Timestamp) {
+    /// Call before reading, and give the ticket to [`Self::apply`].
+    pub fn begin(&mut self) -> Ticket {
+        self.begun.0 += 1;
+        self.begun
+    }
+
+    /// Takes in what was read. The last good configuration stays unless there is a better one. A
+    /// read that was overtaken by one begun later is dropped: it may be from before a stop.
+    pub fn apply(&mut self, read: Read, ticket: Ticket, now: Timestamp) {
+        if ticket < self.taken {
+            return;
+        }
         self.started = None;
         self.finished = Some(now);
         self.read_error = read
@@ -135,6 +154,7 @@ impl Edge {
             .or(read.stop.as_ref().err())
             .cloned();
         if self.read_error.is_none() {
+            self.taken = ticket;
             self.confirmed = Some(now);
         }
 

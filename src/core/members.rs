@@ -15,10 +15,6 @@ impl Members {
         self.0.binary_search(&unit.as_u128()).is_ok()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Reads an array whose items are 32 hexadecimal digits, or `{"unit": digits, "label": text}`.
     pub fn decode(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Self {
         let mut hashes = d.list(json, at, |d, item, at| {

@@ -65,8 +65,9 @@ fn answer(incoming: &Incoming, env: &Env) -> Result<JsValue, JsValue> {
 
 /// Reads KV and takes in what it said.
 async fn load(env: &Env) {
+    let ticket = with_edge(env, Edge::begin);
     let read = kv::read(env).await;
-    with_edge(env, |edge| edge.apply(read, now()));
+    with_edge(env, |edge| edge.apply(read, ticket, now()));
 }
 
 fn with_edge<T>(env: &Env, f: impl FnOnce(&mut Edge) -> T) -> T {

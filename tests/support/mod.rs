@@ -138,6 +138,7 @@ pub fn edge(config: Option<&str>, stop: Option<&str>) -> Edge {
         config: Ok(config.map(str::to_owned)),
         stop: Ok(stop.map(str::to_owned)),
     };
-    edge.apply(read, NOW);
+    let ticket = edge.begin();
+    edge.apply(read, ticket, NOW);
     edge
 }
