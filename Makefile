@@ -10,7 +10,7 @@ export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := $(CURDIR)/.tools/bin/wasm-b
 serve:
 	@sh scripts/tools.sh npm wasm
 	@node scripts/sample.mjs
-	wrangler dev --port 8787 --assets .sample/www --var ORIGIN:http://localhost:8787
+	wrangler dev --port 8787 --assets .sample/www --var ORIGIN:http://localhost:8787 ADMIN_TOKEN:local-admin-token-0123456789
 
 # Everything that CI runs.
 test: lint test-native test-wasm test-http

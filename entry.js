@@ -5,12 +5,17 @@
 // taken only after the module has trapped.
 import Built from "./build/index.js";
 
+export { Ledger } from "./build/index.js";
+
 const serve = Built.prototype.fetch;
-const API = /^\/(rollout|features|admin|ops|ofrep|api|assets|\.well-known|cdn-cgi|health|status\.json)(\/|$)/;
+const API =
+  /^\/(rollout|features|admin|ops|ofrep|api|assets|\.well-known|cdn-cgi|health|metrics|status\.json|openapi\.json)(\/|$)/;
 // A trap behind an await settles no promise, neither its own nor those of the other requests that
 // wait in the same instance, and the runtime would answer for them in HTML. Longer than the
 // router's own limit for KV.
 const PATIENCE_MS = 5_000;
+// The ledger has a longer limit of its own: a stop waits for KV.
+const CONTROL_PATIENCE_MS = 15_000;
 let broken = false;
 
 export default {
@@ -22,13 +27,20 @@ export default {
       return failure(error, request);
     }
   },
+
+  // Each minute: the ledger looks at KV and does what is due.
+  async scheduled(_event, env) {
+    await env.LEDGER.getByName("main").fetch("https://ledger/__ledger/tick", { method: "POST" });
+  },
 };
 
 /** An answer that is waited for, whatever becomes of it. */
 async function settled(answer, request) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer came")), PATIENCE_MS);
+    const writes = !["GET", "HEAD", "OPTIONS"].includes(request.method);
+    const patience = writes ? CONTROL_PATIENCE_MS : PATIENCE_MS;
+    timer = setTimeout(() => reject(new Error("no answer came")), patience);
   });
   try {
     return await Promise.race([answer, late]);

@@ -5,6 +5,7 @@
 //! | [`core`] | the decisions: pure functions of bytes and times |
 //! | [`wire`] | the bodies that are sent and received |
 //! | [`install`] | the install scripts and their rendering |
+//! | [`auth`] | roles, permissions, tokens |
 //! | [`api`] | requests to answers, over the state of one edge |
 //! | `worker` | the Cloudflare Worker: bindings in, responses out (wasm32 only) |
 //!
@@ -12,6 +13,7 @@
 //! ARCHITECTURE.md has the picture and the invariants.
 
 pub mod api;
+pub mod auth;
 pub mod core;
 pub mod install;
 pub mod wire;

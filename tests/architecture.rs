@@ -13,12 +13,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with those of ours that it may import. Itself is always among them.
-const IMPORTS: [(&str, &[&str]); 5] = [
+const IMPORTS: [(&str, &[&str]); 6] = [
     ("core", &[]),
     ("wire", &["core"]),
+    ("auth", &["core"]),
     ("install", &["core"]),
-    ("api", &["core", "wire", "install"]),
-    ("worker", &["core", "wire", "install", "api"]),
+    ("api", &["core", "wire", "auth", "install"]),
+    ("worker", &["core", "wire", "auth", "install", "api"]),
 ];
 
 /// What would make the part that decides depend on where and when it runs.

@@ -67,7 +67,7 @@ fn what_is_no_document() {
     );
     check(
         &" ".repeat(MAX_BYTES + 1),
-        &[("", "at most 4194304 are read")],
+        &[("", "at most 1048576 are read")],
     );
     check(
         "{}",

@@ -265,7 +265,26 @@ fn names() {
             "/features/*/a/enabled",
             "must be true or false, not a number",
         ),
-        (json!({"policy": {"autonomy": 50}}), "/policy", "must be {}"),
+        (
+            json!({"policy": {"autonomy": 50}}),
+            "/policy/autonomy",
+            "is not a known field",
+        ),
+        (
+            json!({"policy": {"approvals": {"clear_stop": 1}}}),
+            "/policy/approvals/clear_stop",
+            "must be true or false",
+        ),
+        (
+            json!({"experiments": {"a": 1}}),
+            "/experiments",
+            "must be {}",
+        ),
+        (
+            json!({"features": {"*": {"a": {"stage": "alpha"}}}}),
+            "/features/*/a/stage",
+            "must be one of development",
+        ),
     ];
     for (patch, path, part) in checks {
         check_patch(&patch, &[(path, part)]);

@@ -15,6 +15,7 @@ mod support;
 use caro_edge::api::edge::Edge;
 use caro_edge::api::handle::handle;
 use caro_edge::api::reply::{Answer, Reply, asset_headers};
+use caro_edge::wire::looks::LedgerLook;
 use serde_json::{Value, json};
 
 use support::{Incoming, NOW, document, edge};
@@ -62,6 +63,7 @@ fn check(case: &Value) -> Vec<String> {
         Some(patch) => Some(document(patch)),
     };
     let mut edge = edge(text.as_deref(), case["stop"].as_str());
+    edge.ledger = Some((Ok(LedgerLook::default()), NOW));
     let mut request = Incoming::get(case["request"]["path"].as_str().unwrap());
     request.method = case["request"]["method"].as_str().unwrap().to_owned();
     for (name, value) in case["request"]["headers"].as_object().into_iter().flatten() {
@@ -100,6 +102,8 @@ impl Received {
             }
             Answer::NotModified(id) => (304, edge.kept.reply(*id).unwrap()),
             Answer::Asset(path) => return Self::file(path),
+            Answer::AskLedger => panic!("the ledger was asked already"),
+            Answer::Control => panic!("{} {} is in control.json", request.method, request.url),
         };
         let Reply { headers, body, .. } = reply;
         let is_bodiless = request.method == "HEAD" || status == 204 || status == 304;

@@ -16,7 +16,7 @@ use caro_edge::core::defaults::Defaults;
 use caro_edge::core::time::Timestamp;
 use serde_json::json;
 
-use support::{decided, document};
+use support::{decided, document, value};
 
 const RETRY_MS: u64 = 1_000;
 const LOCK_MS: u64 = 15_000;
@@ -41,7 +41,7 @@ const ABSENT: Value<'static> = Ok(None);
 const FAILED: Value<'static> = Err(ReadError::Failed);
 
 fn apply(edge: &mut Edge, config: Value<'_>, stop: Value<'_>, millis: u64) {
-    let own = |value: Value<'_>| value.map(|text| text.map(str::to_owned));
+    let own = |read: Value<'_>| read.map(|text| text.map(value));
     let (config, stop) = (own(config), own(stop));
     let ticket = edge.begin();
     edge.apply(Read { config, stop }, ticket, at(millis));
@@ -173,8 +173,8 @@ fn a_clock_that_goes_backwards() {
 #[test]
 fn a_read_that_was_overtaken_lifts_no_stop() {
     let read = |stop: Value<'_>| Read {
-        config: Ok(Some(revision(7, 25))),
-        stop: stop.map(|text| text.map(str::to_owned)),
+        config: Ok(Some(value(revision(7, 25)))),
+        stop: stop.map(|text| text.map(value)),
     };
     let mut edge = warm();
     let (before, after) = (edge.begin(), edge.begin());

@@ -38,12 +38,12 @@ fn edges() -> Vec<Edge> {
     ]
 }
 
-/// The reply, if it is none of the static files.
+/// The reply, if it is the edge's own to give.
 fn reply(edge: &mut Edge, request: &Incoming) -> Option<Reply> {
     Some(match handle(edge, request, NOW) {
         Answer::Fresh(reply) => reply,
         Answer::Kept(id) | Answer::NotModified(id) => edge.kept.reply(id).unwrap().clone(),
-        Answer::Asset(_) => return None,
+        Answer::Asset(_) | Answer::Control | Answer::AskLedger => return None,
     })
 }
 

@@ -5,9 +5,11 @@
 use crate::core::config::Config;
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
+use crate::core::ledger::kv::Value;
 use crate::core::snapshot::Snapshot;
 use crate::core::stop::Stop;
 use crate::core::time::Timestamp;
+use crate::wire::looks::LedgerLook;
 
 use super::install;
 use super::reply::Kept;
@@ -37,11 +39,17 @@ pub enum Next {
     Load,
 }
 
-/// What was read from KV: each key's text, `None` if it is absent.
+/// What the ledger said of itself is good for this long.
+const LEDGER_TTL_MS: u64 = 5_000;
+
+/// The ledger is told of a person's edit at most this often by one isolate.
+const POKE_MS: u64 = 10_000;
+
+/// What was read from KV; `None` for a key that is absent.
 #[derive(Debug, Clone)]
 pub struct Read {
-    pub config: Result<Option<String>, ReadError>,
-    pub stop: Result<Option<String>, ReadError>,
+    pub config: Result<Option<Value>, ReadError>,
+    pub stop: Result<Option<Value>, ReadError>,
 }
 
 /// When a read was begun, relative to others of the isolate.
@@ -74,6 +82,8 @@ pub struct Edge {
     pub read_error: Option<ReadError>,
     /// Why the document in KV is not the one served.
     pub config_problems: Vec<Problem>,
+    /// What the ledger said of itself last, or why it said nothing.
+    pub ledger: Option<(Result<LedgerLook, String>, Timestamp)>,
     config: Option<Config>,
     /// The document last looked at, good or bad, so that it is parsed once per change.
     seen: Option<String>,
@@ -84,6 +94,9 @@ pub struct Edge {
     taken: Ticket,
     started: Option<Timestamp>,
     finished: Option<Timestamp>,
+    /// Whether something was read that the ledger did not write, and when it was last told.
+    edited: bool,
+    poked: Option<Timestamp>,
 }
 
 impl Edge {
@@ -97,6 +110,7 @@ impl Edge {
             confirmed: None,
             read_error: None,
             config_problems: Vec::new(),
+            ledger: None,
             config: None,
             seen: None,
             stop: None,
@@ -104,6 +118,8 @@ impl Edge {
             taken: Ticket::default(),
             started: None,
             finished: None,
+            edited: false,
+            poked: None,
         }
     }
 
@@ -159,14 +175,16 @@ impl Edge {
         }
 
         let mut changed = false;
-        if let Ok(text) = read.config {
-            changed |= self.apply_config(text);
+        if let Ok(value) = read.config {
+            changed |= self.apply_config(value);
         }
-        if let Ok(stop) = read.stop
-            && self.stop.as_ref() != Some(&stop)
-        {
-            self.stop = Some(stop);
-            changed = true;
+        if let Ok(value) = read.stop {
+            let text = value.as_ref().map(|value| &value.text);
+            if self.stop.as_ref().map(Option::as_ref) != Some(text) {
+                self.edited |= value.as_ref().is_some_and(|value| !value.is_ledgers());
+                self.stop = Some(value.map(|value| value.text));
+                changed = true;
+            }
         }
         if changed {
             self.rebuild();
@@ -174,23 +192,24 @@ impl Edge {
     }
 
     /// Whether there is a new configuration.
-    fn apply_config(&mut self, text: Option<String>) -> bool {
+    fn apply_config(&mut self, value: Option<Value>) -> bool {
         let whole = |message: String| {
             vec![Problem {
                 path: String::new(),
                 message,
             }]
         };
-        let Some(text) = text else {
+        let Some(value) = value else {
             self.seen = None;
             self.config_problems = whole("is missing: KV has no key \"config\"".to_owned());
             return false;
         };
-        if self.seen.as_ref() == Some(&text) {
+        if self.seen.as_ref() == Some(&value.text) {
             return false;
         }
-        let parsed = Config::parse(&text);
-        self.seen = Some(text);
+        self.edited |= !value.is_ledgers();
+        let parsed = Config::parse(&value.text);
+        self.seen = Some(value.text);
         let served = self.config.as_ref().map_or(0, |config| config.revision);
         match parsed {
             Err(problems) => {
@@ -212,6 +231,39 @@ impl Edge {
                 changed
             }
         }
+    }
+
+    /// Whether to ask the ledger for the configuration that it published last: there is none here,
+    /// and the one in KV cannot be used.
+    pub fn wants_last_good(&self) -> bool {
+        self.config.is_none() && self.stop.is_some() && !self.config_problems.is_empty()
+    }
+
+    /// Takes in the ledger's configuration. What is wrong with KV's stays to be seen.
+    pub fn apply_last_good(&mut self, text: &str) {
+        if self.config.is_none()
+            && let Ok(config) = Config::parse(text)
+        {
+            self.config = Some(config);
+            self.rebuild();
+        }
+    }
+
+    /// Whether the ledger is to be told, now, that somebody else wrote to KV.
+    pub fn take_poke(&mut self, now: Timestamp) -> bool {
+        let lately = self.poked.is_some_and(|at| now.millis_since(at) < POKE_MS);
+        let poke = self.edited && !lately;
+        if poke {
+            self.edited = false;
+            self.poked = Some(now);
+        }
+        poke
+    }
+
+    /// Whether what the ledger said of itself is too old to be told.
+    pub fn wants_ledger(&self, now: Timestamp) -> bool {
+        let fresh = |(_, at): &(_, Timestamp)| now.millis_since(*at) < LEDGER_TTL_MS;
+        !self.ledger.as_ref().is_some_and(fresh)
     }
 
     /// Resolves the configuration anew and renders ahead what most requests will ask for. Until

@@ -4,18 +4,22 @@ use crate::core::time::Timestamp;
 use crate::install::render::Shell;
 use crate::wire::problem::ProblemType;
 
+use super::control::route::is_control;
 use super::edge::Edge;
 use super::reply::{Answer, Reply};
 use super::request::Request;
 use super::route::{Route, route};
-use super::{features, install, looks};
+use super::{features, install, looks, metrics};
 
 /// Answers a request from the edge's state at `now`.
 pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer {
+    if is_control(request.method(), request.path()) {
+        return Answer::Control;
+    }
     let route = route(request.path());
     match request.method() {
         "GET" | "HEAD" => {}
-        "OPTIONS" if route.shell().is_none() => return Answer::Fresh(preflight()),
+        "OPTIONS" if route.shell().is_none() => return Answer::Fresh(preflight(&route)),
         _ => return Answer::Fresh(wrong_method(edge, &route)),
     }
     let answer = match route {
@@ -28,10 +32,12 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
         Route::Rollout(release) => looks::rollout(edge, release),
         Route::Features(release) => features::get(edge, request, release),
         Route::Status => looks::status(edge, now),
+        Route::Health | Route::Metrics if edge.wants_ledger(now) => return Answer::AskLedger,
         Route::Health => looks::health(edge, now),
+        Route::Metrics => metrics::metrics(edge, now),
         Route::Asset(path) => Answer::Asset(path.to_owned()),
         Route::UnknownApi => {
-            let detail = "README lists the paths of this router.";
+            let detail = "GET /openapi.json describes every call.";
             Answer::Fresh(Reply::problem(ProblemType::UnknownPath, detail))
         }
     };
@@ -82,15 +88,25 @@ fn wrong_method(edge: &Edge, route: &Route<'_>) -> Reply {
     };
     let allow = match route.shell() {
         Some(_) => "GET, HEAD",
-        None => "GET, HEAD, OPTIONS",
+        None => allowed(route),
     };
     reply.with("Allow", allow)
 }
 
-/// The answer to a browser that asks whether it may (CORS).
-fn preflight() -> Reply {
+/// The methods that a path takes, those of the control API with them.
+const fn allowed(route: &Route<'_>) -> &'static str {
+    match route {
+        Route::Rollout(_) => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+        Route::Features(_) => "GET, HEAD, POST, OPTIONS",
+        _ => "GET, HEAD, OPTIONS",
+    }
+}
+
+/// The answer to a browser that asks whether it may (CORS): pages of other origins may read what
+/// anyone may, and change nothing.
+fn preflight(route: &Route<'_>) -> Reply {
     Reply::json(204, "public, max-age=86400", String::new())
-        .with("Allow", "GET, HEAD, OPTIONS")
+        .with("Allow", allowed(route))
         .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
         .with(
             "Access-Control-Allow-Headers",

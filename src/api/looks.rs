@@ -123,6 +123,7 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
         ),
         Stop::Releases(names) => check(true, format!("stops {} release(s)", names.len()), vec![]),
     };
+    let (ledger, alerts) = ledger_checks(edge);
     let vars = match edge.var_problems.len() {
         0 => check(true, "used".to_owned(), vec![]),
         n => check(
@@ -135,7 +136,74 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
         kv,
         config,
         emergency_stop,
+        ledger,
+        alerts,
         vars,
+    }
+}
+
+/// KV may be behind for so long, in seconds, before that counts as a fault.
+const BEHIND_S: u64 = 30;
+
+/// An alert may wait for so long, in seconds.
+const ALERT_S: u64 = 300;
+
+fn ledger_checks(edge: &Edge) -> (Check, Check) {
+    let check = |ok, detail: String| Check {
+        ok,
+        detail,
+        problems: Vec::new(),
+    };
+    match &edge.ledger {
+        None => {
+            let not_asked = || check(true, "not asked yet".to_owned());
+            (not_asked(), not_asked())
+        }
+        Some((Err(e), _)) => (
+            check(
+                false,
+                format!("{e}; what is in KV is served, and nothing can be changed but there"),
+            ),
+            check(true, "not known".to_owned()),
+        ),
+        Some((Ok(look), _)) => {
+            let late = look.failing_seconds.is_some_and(|s| s >= BEHIND_S);
+            let ledger = match look.publishing.as_str() {
+                "bad_edit" => check(
+                    false,
+                    "somebody edited the configuration in KV and it cannot be used; \
+                     /ops/status.json lists what is wrong"
+                        .to_owned(),
+                ),
+                "failing" => check(
+                    !late,
+                    format!(
+                        "KV refuses writes; {} revision(s) are kept to be published",
+                        look.behind
+                    ),
+                ),
+                _ => check(
+                    true,
+                    format!(
+                        "at revision {}, KV is {} behind",
+                        look.revision, look.behind
+                    ),
+                ),
+            };
+            let waits = look.oldest_alert_seconds.unwrap_or(0);
+            let alerts = match (look.webhook, look.alerts_pending) {
+                (_, 0) => check(true, "none waits".to_owned()),
+                (false, n) => check(
+                    true,
+                    format!("{n} wait(s): ALERT_WEBHOOK is not set, so nobody is told"),
+                ),
+                (true, n) => check(
+                    waits < ALERT_S,
+                    format!("{n} wait(s) to be delivered, the oldest for {waits} s"),
+                ),
+            };
+            (ledger, alerts)
+        }
     }
 }
 

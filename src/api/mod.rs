@@ -1,11 +1,16 @@
 //! What the router answers, without a runtime: [`handle::handle`] takes the edge's state, a
 //! request and the time, and gives an [`reply::Answer`]. The Worker only carries it out.
 
+pub mod control;
 pub mod edge;
 pub mod features;
 pub mod handle;
 pub mod install;
 pub mod looks;
+pub mod metrics;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod openapi;
+pub mod ports;
 pub mod reply;
 pub mod request;
 pub mod route;

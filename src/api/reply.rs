@@ -5,7 +5,7 @@ use crate::core::flags::Values;
 use crate::core::snapshot::{BuildId, FeatureSetId};
 use crate::core::table::Table;
 use crate::install::render::{Choice, Shell};
-use crate::wire::problem::{self, ProblemType};
+use crate::wire::problem::{Problem, ProblemType};
 
 /// Status, headers and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,12 +74,21 @@ impl Reply {
         Self::new(status, "application/json", cache, body).with("Access-Control-Allow-Origin", "*")
     }
 
+    /// An error that any page may read.
     pub fn problem(kind: ProblemType, detail: &str) -> Self {
-        let mut reply = Self::json(kind.status(), "no-store", problem::body(kind, detail));
-        if let Some((_, content_type)) = reply.headers.first_mut() {
-            *content_type = "application/problem+json".to_owned();
-        }
-        reply
+        Self::sealed_problem(kind, detail).with("Access-Control-Allow-Origin", "*")
+    }
+
+    /// An error that only its caller may read.
+    pub fn sealed_problem(kind: ProblemType, detail: &str) -> Self {
+        Self::of_problem(&Problem::new(kind, detail))
+    }
+
+    /// The same, with more to say.
+    pub fn of_problem(problem: &Problem) -> Self {
+        // A struct of strings and numbers always serializes.
+        let body = serde_json::to_string(problem).unwrap_or_default();
+        Self::new(problem.status, "application/problem+json", "no-store", body)
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -119,6 +128,10 @@ pub enum Answer {
     Fresh(Reply),
     /// A static file of `www`, by its path there.
     Asset(String),
+    /// The ledger's to answer.
+    Control,
+    /// Have the ledger look at itself, then ask again.
+    AskLedger,
 }
 
 /// Refers to one of the kept replies.

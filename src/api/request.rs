@@ -39,7 +39,7 @@ impl Identity {
         if let Some(id) = request.header("x-caro-id").filter(given) {
             return Self::Id(id);
         }
-        if let Some(id) = query_value(split(request.url()).1, "id").filter(given) {
+        if let Some(id) = query_value(request, "id").filter(given) {
             return Self::Id(id);
         }
         match request.header("cf-connecting-ip") {
@@ -59,9 +59,14 @@ impl Identity {
     }
 }
 
+/// The first value of a request's query parameter.
+pub fn query_value(request: &impl Request, name: &str) -> Option<String> {
+    value_in(split(request.url()).1, name)
+}
+
 /// The first value of a query parameter, decoded as a form is: `+` is a blank, and bytes that are
 /// not UTF-8 become U+FFFD.
-fn query_value(query: &str, name: &str) -> Option<String> {
+fn value_in(query: &str, name: &str) -> Option<String> {
     let raw = query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
@@ -101,7 +106,7 @@ mod tests {
 
     #[test]
     fn queries() {
-        let id = |q| query_value(q, "id");
+        let id = |q| value_in(q, "id");
         assert_eq!(id("id=alice"), Some("alice".into()));
         assert_eq!(id("x=1&id=a%20b+c&id=no"), Some("a b c".into()));
         assert_eq!(id("id=%C3%A9%zz%4"), Some("é%zz%4".into()));

@@ -21,6 +21,7 @@ pub enum Route<'p> {
     Features(&'p str),
     Status,
     Health,
+    Metrics,
     /// A static file.
     Asset(&'p str),
     /// Below a path that only programs ask for.
@@ -65,7 +66,8 @@ pub fn route(path: &str) -> Route<'_> {
         ["install.ps1"] => Route::Install(Shell::PowerShell),
         ["status.json"] => Route::Status,
         ["health"] => Route::Health,
-        ["robots.txt"] => Route::Asset(path),
+        ["metrics"] => Route::Metrics,
+        ["robots.txt" | "openapi.json"] => Route::Asset(path),
         ["assets", ..] if !trimmed.contains("..") => Route::Asset(path),
         ["rollout", release] => Route::Rollout(release),
         ["features", release] => Route::Features(release),

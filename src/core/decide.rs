@@ -58,6 +58,12 @@ pub struct Decision {
 /// By rollout. The newest release that admits the requester wins, else the stable version, with
 /// the reason for which the newest release did not admit them.
 pub fn decide(snapshot: &Snapshot, unit: Option<&Unit<'_>>) -> Decision {
+    let unit = unit.map(|unit| UnitHash::of(&snapshot.salt, unit));
+    decide_hashed(snapshot, unit.as_ref())
+}
+
+/// The same for somebody whose hash is known, such as a cohort's member.
+pub fn decide_hashed(snapshot: &Snapshot, unit: Option<&UnitHash>) -> Decision {
     let stable = |reason| Decision {
         build: snapshot.stable,
         reason,
@@ -65,13 +71,12 @@ pub fn decide(snapshot: &Snapshot, unit: Option<&Unit<'_>>) -> Decision {
     if snapshot.is_fallback() {
         return stable(Reason::Fallback);
     }
-    let unit = unit.map(|unit| UnitHash::of(&snapshot.salt, unit));
     let mut refusal = None;
     for release in &snapshot.releases {
         if release.state == State::Draft {
             continue;
         }
-        match admit(snapshot, release, unit.as_ref()) {
+        match admit(snapshot, release, unit) {
             Ok(reason) => {
                 return Decision {
                     build: release.build,

@@ -8,18 +8,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-
 use super::ids::{IdError, Percentage};
+use super::json::Json;
 use super::table::{Set, Table};
+use serde::{Deserialize, Serialize};
 
 /// More problems than this are counted but not kept: nobody reads them, and the document may be
 /// hostile.
 const MAX_PROBLEMS: usize = 100;
 
 /// One thing wrong with a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Problem {
     /// Where: a JSON pointer (RFC 6901), empty for the whole document.
     pub path: String,
@@ -35,91 +35,6 @@ impl fmt::Display for Problem {
             &self.path
         };
         write!(f, "{path}: {}", self.message)
-    }
-}
-
-/// A JSON value that remembers duplicate keys and the order of entries.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Json {
-    Null,
-    Bool(bool),
-    Number(f64),
-    String(String),
-    Array(Vec<Json>),
-    Object(Vec<(String, Json)>),
-}
-
-impl Json {
-    /// Parses a text. The one problem it can report is a syntax error, with line and column.
-    pub fn parse(text: &str) -> Result<Self, Problem> {
-        serde_json::from_str(text).map_err(|e| Problem {
-            path: String::new(),
-            message: format!("is not valid JSON: {e}"),
-        })
-    }
-
-    const fn kind(&self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool(_) => "a boolean",
-            Self::Number(_) => "a number",
-            Self::String(_) => "a string",
-            Self::Array(_) => "an array",
-            Self::Object(_) => "an object",
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct JsonVisitor;
-
-        impl<'de> Visitor<'de> for JsonVisitor {
-            type Value = Json;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON value")
-            }
-            fn visit_unit<E: Error>(self) -> Result<Json, E> {
-                Ok(Json::Null)
-            }
-            fn visit_bool<E: Error>(self, v: bool) -> Result<Json, E> {
-                Ok(Json::Bool(v))
-            }
-            // Integers above 2^53 lose digits here; no field of ours accepts one that large.
-            fn visit_u64<E: Error>(self, v: u64) -> Result<Json, E> {
-                Ok(Json::Number(v as f64))
-            }
-            fn visit_i64<E: Error>(self, v: i64) -> Result<Json, E> {
-                Ok(Json::Number(v as f64))
-            }
-            fn visit_f64<E: Error>(self, v: f64) -> Result<Json, E> {
-                Ok(Json::Number(v))
-            }
-            fn visit_str<E: Error>(self, v: &str) -> Result<Json, E> {
-                Ok(Json::String(v.to_owned()))
-            }
-            fn visit_string<E: Error>(self, v: String) -> Result<Json, E> {
-                Ok(Json::String(v))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Json::Array(items))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(key) = map.next_key()? {
-                    let Json::String(key) = key else { continue };
-                    entries.push((key, map.next_value()?));
-                }
-                Ok(Json::Object(entries))
-            }
-        }
-
-        deserializer.deserialize_any(JsonVisitor)
     }
 }
 
@@ -329,6 +244,23 @@ impl Decoder {
             previous = Some(key);
         }
         Some(sorted)
+    }
+
+    /// Reports keys that are there twice, anywhere below.
+    pub fn no_duplicates(&mut self, json: &Json, at: &Path<'_>) {
+        match json {
+            Json::Array(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.no_duplicates(item, &at.index(i));
+                }
+            }
+            Json::Object(_) => {
+                for (key, value) in self.entries(json, at).unwrap_or_default() {
+                    self.no_duplicates(value, &at.key(key));
+                }
+            }
+            _ => {}
+        }
     }
 
     /// An object with known fields. Call [`Object::finish`] once every field was asked for.

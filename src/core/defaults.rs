@@ -3,8 +3,9 @@
 //! that a fork can ship another tool.
 
 use super::config::{Platform, check_url};
-use super::decode::{Decoder, Json, Path, Problem};
+use super::decode::{Decoder, Path, Problem};
 use super::ids::{FlagKey, Version};
+use super::json::Json;
 use super::table::Table;
 
 /// Where a build's assets are when the configuration does not say.

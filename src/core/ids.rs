@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 
 /// Why a name or number was refused, in a sentence a person can act on.
@@ -63,6 +64,14 @@ macro_rules! name {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(d)?;
+                check_name(&text, $max, $also).map_err(D::Error::custom)?;
+                Ok(Self(text))
             }
         }
 
@@ -214,6 +223,12 @@ impl Serialize for Percentage {
         } else {
             s.serialize_f64(f64::from(self.0) / 1000.0)
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Percentage {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Self::try_from(f64::deserialize(d)?).map_err(D::Error::custom)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Sets of people, held as keyed hashes so that no list in KV names anyone.
 
 use super::bucket::UnitHash;
-use super::decode::{Decoder, Json, Path, hex};
+use super::decode::{Decoder, Path, hex};
+use super::json::Json;
 
 /// Longest label of a member, in bytes.
 const MAX_LABEL_BYTES: usize = 64;
@@ -13,6 +14,11 @@ pub struct Members(Vec<u128>);
 impl Members {
     pub fn contains(&self, unit: &UnitHash) -> bool {
         self.0.binary_search(&unit.as_u128()).is_ok()
+    }
+
+    /// The hashes, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u128> {
+        self.0.iter().copied()
     }
 
     /// Reads an array whose items are 32 hexadecimal digits, or `{"unit": digits, "label": text}`.

@@ -280,6 +280,11 @@ impl Snapshot {
         Some((FeatureSetId(id), self.feature_sets.get(id)?))
     }
 
+    /// The features of whoever runs no release.
+    pub fn everybodys_features(&self) -> Option<&FeatureSet> {
+        self.feature_sets.first()
+    }
+
     /// Where the features are of something that is not a release's name.
     fn features_of_version(&self, name: &str) -> Option<usize> {
         if self.is_fallback() {

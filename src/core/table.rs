@@ -4,6 +4,9 @@
 
 use std::borrow::Borrow;
 
+use serde::de::{Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+
 /// Keys with values, each key once, in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table<K, V>(Vec<(K, V)>);
@@ -51,6 +54,46 @@ impl<K: Ord, V> Table<K, V> {
         K: Borrow<Q>,
     {
         self.position(key).is_ok()
+    }
+}
+
+impl<K: Ord, V> Table<K, V> {
+    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.position(key).ok()?;
+        Some(self.0.remove(at).1)
+    }
+
+    pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.position(key).ok()?;
+        self.0.get_mut(at).map(|(_, value)| value)
+    }
+
+    /// Keeps the entries for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
+        self.0.retain(|(key, value)| keep(key, value));
+    }
+}
+
+impl<K: Serialize, V: Serialize> Serialize for Table<K, V> {
+    /// A list of pairs: smaller code than a map's, and the order is kept.
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(&self.0)
+    }
+}
+
+impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Deserialize<'de> for Table<K, V> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let mut table = Self::default();
+        for (key, value) in Vec::deserialize(d)? {
+            table.insert(key, value);
+        }
+        Ok(table)
     }
 }
 

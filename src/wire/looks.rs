@@ -1,6 +1,6 @@
 //! What can be looked at: rollout, status and health.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::core::decode::Problem;
 use crate::core::ids::{Percentage, ReleaseName, Version};
@@ -11,6 +11,7 @@ use crate::core::time::Timestamp;
 /// The public name of how far a rollout is: the highest stage of seed 000's plan (5, 25, 50, 100)
 /// that its percentage has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     Off,
@@ -36,10 +37,16 @@ impl Phase {
 
 /// One release, as in `GET /rollout/{release}` and in the status.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Rollout<'a> {
     pub name: &'a ReleaseName,
     pub version: Option<&'a Version>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("enum" = ["stable", "beta"])))]
     pub channel: &'static str,
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(with = "crate::core::config::State")
+    )]
     pub state: &'static str,
     /// What requesters get now: 0 while the release is stopped.
     pub percentage: Percentage,
@@ -67,15 +74,18 @@ impl<'a> Rollout<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Stable<'a> {
     pub version: Option<&'a Version>,
 }
 
 /// The emergency stop as the edge sees it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct StopStatus<'a> {
     pub active: bool,
     /// `none`, `all` or `releases`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("enum" = ["none", "all", "releases"])))]
     pub scope: &'static str,
     pub releases: Vec<&'a ReleaseName>,
 }
@@ -97,6 +107,7 @@ impl<'a> StopStatus<'a> {
 
 /// How well the router knows what it answers from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     Ok,
@@ -108,6 +119,7 @@ pub enum Condition {
 
 /// `GET /status.json`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Status<'a> {
     pub product: &'a str,
     pub status: Condition,
@@ -122,6 +134,7 @@ pub struct Status<'a> {
 
 /// One named check of `GET /health`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Check {
     pub ok: bool,
     pub detail: String,
@@ -130,6 +143,7 @@ pub struct Check {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Checks {
     /// Could both keys be read?
     pub kv: Check,
@@ -137,6 +151,10 @@ pub struct Checks {
     pub config: Check,
     /// Was the emergency stop understood? An active stop is not a fault.
     pub emergency_stop: Check,
+    /// Does the ledger answer, and does what it decides reach KV?
+    pub ledger: Check,
+    /// Are people told?
+    pub alerts: Check,
     /// Can the Worker's variables be used?
     pub vars: Check,
 }
@@ -147,16 +165,43 @@ impl Checks {
             kv,
             config,
             emergency_stop,
+            ledger,
+            alerts,
             vars,
         } = self;
-        [kv, config, emergency_stop, vars].iter().all(|c| c.ok)
+        let all = [kv, config, emergency_stop, ledger, alerts, vars];
+        all.iter().all(|c| c.ok)
     }
 }
 
 /// `GET /health`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Health {
     pub status: Condition,
     pub revision: Option<u64>,
     pub checks: Checks,
+}
+
+/// What the ledger says of itself to the edge, for `/health` and `/metrics`. Nothing in it is
+/// secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerLook {
+    pub revision: u64,
+    pub rows: u64,
+    /// As in `/ops/status.json`.
+    pub publishing: String,
+    /// Revisions that KV does not have yet.
+    pub behind: u64,
+    pub published_revision: Option<u64>,
+    pub failing_seconds: Option<u64>,
+    pub stops: u64,
+    pub kill_switches: u64,
+    pub drains: u64,
+    pub approvals: u64,
+    /// Whether alerts have anywhere to go.
+    pub webhook: bool,
+    pub alerts_pending: u64,
+    pub alerts_delivered: u64,
+    pub oldest_alert_seconds: Option<u64>,
 }

@@ -1,4 +1,8 @@
 //! The bodies that are sent and received, as serde types.
 
+pub mod body;
+pub mod control;
 pub mod looks;
 pub mod problem;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod schema;

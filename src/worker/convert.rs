@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::Env;
 use worker::wasm_bindgen_futures::JsFuture;
@@ -16,20 +16,7 @@ use crate::api::reply::{Answer, Reply, ReplyId, asset_headers};
 use crate::api::request::Request;
 use crate::wire::problem::ProblemType;
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_name = Response)]
-    type JsResponse;
-
-    #[wasm_bindgen(constructor, js_class = "Response", catch)]
-    fn new(body: &JsValue, init: &JsValue) -> Result<JsResponse, JsValue>;
-
-    /// The binding to the static files.
-    type Assets;
-
-    #[wasm_bindgen(method, catch)]
-    fn fetch(this: &Assets, url: &str, options: &Object) -> Result<Promise, JsValue>;
-}
+use super::js::{Fetcher, JsResponse, binding, object};
 
 /// A request, with what every handler asks for already read.
 #[derive(Clone)]
@@ -40,7 +27,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub fn new(request: web_sys::Request) -> Self {
+    pub fn new(request: &web_sys::Request) -> Self {
         Self {
             headers: request.headers(),
             method: request.method(),
@@ -96,13 +83,15 @@ thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
 }
 
-/// Makes the response to a `HEAD`, if `head`, or else to any other method; or says which static
-/// file it is.
-pub fn respond(
-    edge: &Edge,
-    answer: Answer,
-    head: bool,
-) -> Result<Result<JsValue, String>, JsValue> {
+/// What is left to do for an answer that cannot be given at once.
+pub enum Later {
+    Asset(String),
+    Control,
+    AskLedger,
+}
+
+/// Makes the response to a `HEAD`, if `head`, or else to any other method.
+pub fn respond(edge: &Edge, answer: Answer, head: bool) -> Result<Result<JsValue, Later>, JsValue> {
     match answer {
         Answer::Kept(id) if head => match edge.kept.reply(id) {
             Some(reply) => empty(reply),
@@ -114,9 +103,16 @@ pub fn respond(
             JsResponse::new(&JsValue::NULL, &ready.init_not_modified)
         }),
         Answer::Fresh(reply) => fresh(&reply),
-        Answer::Asset(path) => return Ok(Err(path)),
+        Answer::Asset(path) => return Ok(Err(Later::Asset(path))),
+        Answer::Control => return Ok(Err(Later::Control)),
+        Answer::AskLedger => return Ok(Err(Later::AskLedger)),
     }
     .map(Ok)
+}
+
+/// The same for a reply in hand.
+pub fn respond_with(reply: &Reply, head: bool) -> Result<JsValue, JsValue> {
+    if head { empty(reply) } else { fresh(reply) }
 }
 
 fn kept(
@@ -182,6 +178,19 @@ fn init(status: u16, headers: &web_sys::Headers) -> Result<JsValue, JsValue> {
     Ok(init.into())
 }
 
+/// What a `Response` is made with besides its body.
+pub struct JsInit(JsValue);
+
+impl JsInit {
+    pub fn new(status: u16, headers: &web_sys::Headers) -> Result<Self, JsValue> {
+        init(status, headers).map(Self)
+    }
+
+    pub fn response(&self, body: &JsValue) -> Result<JsValue, JsValue> {
+        JsResponse::new(body, &self.0).map(JsValue::from)
+    }
+}
+
 /// A file of `www`, with our headers. For a `HEAD` it is read as well: nothing else says how long
 /// it is, and the files are small.
 pub async fn asset(incoming: Incoming, env: Env, path: String) -> Result<JsValue, JsValue> {
@@ -191,10 +200,9 @@ pub async fn asset(incoming: Incoming, env: Env, path: String) -> Result<JsValue
             "There is no such file.",
         ))
     };
-    let assets: Assets = Reflect::get(&env, &"ASSETS".into())?.unchecked_into();
-    if assets.is_undefined() {
+    let Some(assets) = binding::<Fetcher>(&env, "ASSETS") else {
         return not_found();
-    }
+    };
     let origin = incoming
         .url
         .split('/')
@@ -205,8 +213,7 @@ pub async fn asset(incoming: Incoming, env: Env, path: String) -> Result<JsValue
     if let Some(tags) = incoming.header("if-none-match") {
         headers.set("If-None-Match", &tags)?;
     }
-    let options = Object::new();
-    Reflect::set(&options, &"headers".into(), &headers)?;
+    let options = object([("headers", headers.into())]);
     let file: web_sys::Response =
         JsFuture::from(assets.fetch(&format!("{origin}{path}"), &options)?)
             .await?
@@ -224,5 +231,5 @@ pub async fn asset(incoming: Incoming, env: Env, path: String) -> Result<JsValue
         headers.set("Content-Length", &bytes.byte_length().to_string())?;
         body = JsValue::NULL;
     }
-    JsResponse::new(&body, &init(file.status(), &headers)?).map(JsValue::from)
+    JsInit::new(file.status(), &headers)?.response(&body)
 }

@@ -1,28 +1,44 @@
-//! Reading the two keys of the namespace `ROLLOUT`.
+//! The two keys of the namespace `ROLLOUT`.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, join, select};
-use worker::kv::KvStore;
+use js_sys::{Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Delay, Env};
 
 use crate::api::edge::{Read, ReadError};
+use crate::core::ledger::kv::{Metadata, Put, Value};
+
+use super::js::{Kv, binding, object};
 
 /// For how long Cloudflare's edge may answer from its own copy, in seconds; less is refused.
-const CACHE_TTL: u64 = 30;
+const CACHE_TTL: u32 = 30;
 
 /// A requester waits at most this long, and only in an isolate that has never read anything.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What a future gives, unless that takes too long.
+pub async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let boxed: Pin<Box<dyn Future<Output = T> + '_>> = Box::pin(future);
+    match select(boxed, Delay::from(limit)).await {
+        Either::Left((value, _)) => Some(value),
+        Either::Right(_) => None,
+    }
+}
+
 /// Reads both keys at once.
 pub async fn read(env: &Env) -> Read {
-    let Ok(kv) = env.kv("ROLLOUT") else {
+    let Some(kv) = binding::<Kv>(env, "ROLLOUT") else {
         return failed(&ReadError::NoBinding);
     };
     let both = join(get(&kv, "config"), get(&kv, "emergency-stop"));
-    match select(Box::pin(both), Delay::from(TIMEOUT)).await {
-        Either::Left(((config, stop), _)) => Read { config, stop },
-        Either::Right(_) => failed(&ReadError::Timeout),
+    match within(TIMEOUT, both).await {
+        Some((config, stop)) => Read { config, stop },
+        None => failed(&ReadError::Timeout),
     }
 }
 
@@ -33,7 +49,58 @@ fn failed(error: &ReadError) -> Read {
     }
 }
 
-async fn get(kv: &KvStore, key: &str) -> Result<Option<String>, ReadError> {
-    let value = kv.get(key).cache_ttl(CACHE_TTL).text().await;
-    value.map_err(|_| ReadError::Failed)
+async fn get(kv: &Kv, key: &str) -> Result<Option<Value>, ReadError> {
+    let options = object([("type", "text".into()), ("cacheTtl", CACHE_TTL.into())]);
+    let asked = kv.get_with_metadata(key, &options);
+    let found = settled(asked).await.map_err(|_| ReadError::Failed)?;
+    let field = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).ok();
+    let Some(text) = field(&found, "value").and_then(|value| value.as_string()) else {
+        return Ok(None);
+    };
+    // Whatever another tool wrote there is no metadata of the ledger's.
+    let metadata = field(&found, "metadata")
+        .filter(JsValue::is_object)
+        .and_then(|m| {
+            Some(Metadata {
+                revision: field(&m, "revision")?.as_f64()? as u64,
+                hash: field(&m, "hash")?.as_string()?,
+            })
+        });
+    Ok(Some(Value { text, metadata }))
+}
+
+/// Carries out a write.
+///
+/// # Errors
+/// Why KV did not take it.
+pub async fn write(env: &Env, put: &Put) -> Result<(), String> {
+    let kv = binding::<Kv>(env, "ROLLOUT").ok_or("the KV binding ROLLOUT is missing")?;
+    let asked = match &put.value {
+        None => kv.delete(put.key),
+        Some(value) => {
+            let metadata = object([
+                // Below 2^53.
+                ("revision", JsValue::from_f64(put.metadata.revision as f64)),
+                ("hash", JsValue::from_str(&put.metadata.hash)),
+            ]);
+            kv.put(put.key, value, &object([("metadata", metadata.into())]))
+        }
+    };
+    match within(TIMEOUT, settled(asked)).await {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(e)) => Err(format!("KV refused a write: {}", message(&e))),
+        None => Err("KV did not take a write in time".to_owned()),
+    }
+}
+
+/// What a promise gives; that it could not even be had is an error like any other.
+pub async fn settled(promise: Result<Promise, JsValue>) -> Result<JsValue, JsValue> {
+    JsFuture::from(promise?).await
+}
+
+/// What an error says.
+pub fn message(error: &JsValue) -> String {
+    let text = Reflect::get(error, &"message".into()).ok();
+    text.and_then(|text| text.as_string())
+        .unwrap_or_else(|| "unknown".to_owned())
 }

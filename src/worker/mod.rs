@@ -4,21 +4,27 @@
 //! plain function that returns a `Response`; it returns a promise only where it has to wait.
 
 mod convert;
+mod gate;
+mod js;
 mod kv;
+mod ledger;
+mod store;
 
 use std::cell::RefCell;
+use std::future::Future;
 
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::prelude::*;
-use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Context, Env, worker_sys};
 
 use crate::api::edge::{Edge, Next};
 use crate::api::handle::handle;
+use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
 use crate::core::time::Timestamp;
 
-use convert::{Incoming, respond};
+use convert::{Incoming, Later, respond};
+use js::promise;
 
 thread_local! {
     /// One isolate's state. It is borrowed only between awaits.
@@ -32,49 +38,93 @@ thread_local! {
 #[wasm_bindgen]
 pub fn fetch(request: web_sys::Request, env: JsValue, ctx: JsValue) -> Result<JsValue, JsValue> {
     let env: Env = env.unchecked_into();
-    let incoming = Incoming::new(request);
+    let incoming = Incoming::new(&request);
     match with_edge(&env, |edge| edge.next(now())) {
-        Next::Load => Ok(future_to_promise(async move {
-            load(&env).await;
-            answer(&incoming, &env)
+        Next::Load => Ok(promise(async move {
+            load(&env, &ctx).await;
+            answer(incoming, request, env)
         })
         .into()),
         Next::Refresh => {
-            let ctx: worker_sys::Context = ctx.unchecked_into();
-            let background = env.clone();
-            Context::new(ctx).wait_until(async move { load(&background).await });
-            answer(&incoming, &env)
+            let (background, ctx_) = (env.clone(), ctx.clone());
+            wait_until(ctx, async move { load(&background, &ctx_).await });
+            answer(incoming, request, env)
         }
-        Next::Serve => answer(&incoming, &env),
+        Next::Serve => answer(incoming, request, env),
     }
+}
+
+fn wait_until(ctx: JsValue, task: impl Future<Output = ()> + 'static) {
+    let ctx: worker_sys::Context = ctx.unchecked_into();
+    Context::new(ctx).wait_until(task);
 }
 
 #[inline(never)]
-fn answer(incoming: &Incoming, env: &Env) -> Result<JsValue, JsValue> {
-    let answer = with_edge(env, |edge| {
-        let answer = handle(edge, incoming, now());
-        respond(edge, answer, incoming.is_head())
-    })?;
-    match answer {
+fn answer(incoming: Incoming, request: web_sys::Request, env: Env) -> Result<JsValue, JsValue> {
+    match at_once(&incoming, &env)? {
         Ok(response) => Ok(response),
-        Err(path) => {
-            Ok(future_to_promise(convert::asset(incoming.clone(), env.clone(), path)).into())
-        }
+        Err(later) => Ok(promise(async move { wait(later, incoming, request, env).await }).into()),
     }
 }
 
+fn at_once(incoming: &Incoming, env: &Env) -> Result<Result<JsValue, Later>, JsValue> {
+    with_edge(env, |edge| {
+        let answer = handle(edge, incoming, now());
+        respond(edge, answer, incoming.is_head())
+    })
+}
+
+/// Answers what takes an await.
+async fn wait(
+    later: Later,
+    incoming: Incoming,
+    request: web_sys::Request,
+    env: Env,
+) -> Result<JsValue, JsValue> {
+    let path = match later {
+        Later::Control => return gate::call(&incoming, &request, &env).await,
+        Later::Asset(path) => path,
+        Later::AskLedger => {
+            let look = gate::look(&env).await;
+            with_edge(&env, |edge| edge.ledger = Some((look, now())));
+            match at_once(&incoming, &env)? {
+                Ok(response) => return Ok(response),
+                // Health and metrics are no files, and the look is fresh.
+                Err(_) => String::new(),
+            }
+        }
+    };
+    convert::asset(incoming, env, path).await
+}
+
 /// Reads KV and takes in what it said.
-async fn load(env: &Env) {
+async fn load(env: &Env, ctx: &JsValue) {
     let ticket = with_edge(env, Edge::begin);
     let read = kv::read(env).await;
-    with_edge(env, |edge| edge.apply(read, ticket, now()));
+    let (poke, wants_last_good) = with_edge(env, |edge| {
+        edge.apply(read, ticket, now());
+        (edge.take_poke(now()), edge.wants_last_good())
+    });
+    if poke {
+        let env = env.clone();
+        wait_until(ctx.clone(), async move { gate::poke(&env).await });
+    }
+    if wants_last_good && let Some(text) = gate::last_good(env).await {
+        with_edge(env, |edge| edge.apply_last_good(&text));
+    }
+}
+
+/// What `[vars]` say, and what is wrong with them and the secrets.
+fn defaults(env: &Env) -> (Defaults, Vec<Problem>) {
+    let (defaults, mut problems) = Defaults::from_vars(|name| variable(env, name));
+    problems.extend(ledger::secret_problems(env));
+    (defaults, problems)
 }
 
 fn with_edge<T>(env: &Env, f: impl FnOnce(&mut Edge) -> T) -> T {
     EDGE.with_borrow_mut(|edge| {
         f(edge.get_or_insert_with(|| {
-            let var = |name: &str| variable(env, name);
-            let (defaults, problems) = Defaults::from_vars(var);
+            let (defaults, problems) = defaults(env);
             Edge::new(defaults, problems)
         }))
     })

@@ -90,7 +90,11 @@ describe("paths", () => {
     ["/features/a/b", 404, JSON_],
     ["/rollout/V1.1.0-BETA", 404, JSON_],
     ["/rollout/v1.1.0%2dbeta", 404, JSON_],
-    ["/admin/config", 404, JSON_],
+    ["/admin/config", 401, JSON_],
+    ["/admin/nothing", 404, JSON_],
+    ["/rollout/v1.1.0-beta/nothing", 404, JSON_],
+    ["/__ledger/tick", 404, SH],
+    ["/__ledger/last-good", 404, SH],
     ["/ofrep/v1/evaluate/flags", 404, JSON_],
     ["/cdn-cgi/trace", 404, JSON_],
     ["/.well-known/security.txt", 404, JSON_],
@@ -174,12 +178,14 @@ describe("methods", () => {
     ["/v1.1.0-beta", "GET, HEAD", SH],
     ["/no/such/path", "GET, HEAD", SH],
     ["/health", "GET, HEAD, OPTIONS", JSON_],
-    ["/features/v1.1.0-beta", "GET, HEAD, OPTIONS", JSON_],
+    ["/features/v1.1.0-beta", "GET, HEAD, POST, OPTIONS", JSON_],
+    ["/rollout/v1.1.0-beta", "GET, HEAD, POST, PUT, DELETE, OPTIONS", JSON_],
+    ["/admin/kill-switches", "GET, HEAD, POST, OPTIONS", JSON_],
     ["/assets/page.js", "GET, HEAD, OPTIONS", JSON_],
     ["/no/such/path.json", "GET, HEAD", SH],
   ]) {
     test(`${path} takes ${allow}`, async () => {
-      const refused = allow.includes("OPTIONS") ? METHODS : [...METHODS, "OPTIONS"];
+      const refused = [...METHODS, "OPTIONS"].filter((method) => !allow.includes(method));
       for (const method of refused) {
         const answer = await send(`${method} ${path} HTTP/1.1`, ["Host: x", "Content-Length: 0"]);
         keepsPromises(answer, `${method} ${path}`, method);
@@ -194,7 +200,7 @@ describe("methods", () => {
     const headers = { Origin: "https://example.org", "Access-Control-Request-Method": "GET" };
     const answer = await ask(router.direct, "/features/v1.1.0-beta", { method: "OPTIONS", headers });
     assert.equal(answer.status, 204);
-    assert.equal(answer.headers.allow, "GET, HEAD, OPTIONS");
+    assert.equal(answer.headers.allow, "GET, HEAD, POST, OPTIONS");
     assert.equal(answer.headers["access-control-allow-origin"], "*");
     assert.equal(answer.headers["access-control-allow-methods"], "GET, HEAD, OPTIONS");
   });

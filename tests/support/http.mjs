@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Agent, request as send } from "node:http";
 import { connect } from "node:net";
 
-const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+const shared = new Agent({ keepAlive: true, maxSockets: 64 });
 
 const SECURITY = {
   "x-content-type-options": "nosniff",
@@ -11,6 +11,7 @@ const SECURITY = {
   "referrer-policy": "no-referrer",
   "strict-transport-security": "max-age=31536000; includeSubDomains",
 };
+const METRICS = "text/plain; version=0.0.4; charset=utf-8";
 const NOTHING = "default-src 'none'; frame-ancestors 'none'";
 
 /**
@@ -19,7 +20,7 @@ const NOTHING = "default-src 'none'; frame-ancestors 'none'";
  *
  * @returns {Promise<{status: number, headers: object, body: Buffer, text: string}>} checked by `keepsPromises`
  */
-export async function ask(origin, path, { method = "GET", headers = {}, body } = {}) {
+export async function ask(origin, path, { method = "GET", headers = {}, body, agent = shared } = {}) {
   const { hostname, port } = new URL(origin);
   const answer = await new Promise((resolve, reject) => {
     const out = send({ agent, hostname, port, path, method, headers, timeout: 20_000 }, (incoming) => {
@@ -65,13 +66,22 @@ export function keepsPromises({ status, headers, body, text }, what, method = "G
     assert.equal(body.length, 0, `${what}: a body where there must be none`);
     return;
   }
-  assert.notEqual(body.length, 0, `${what}: an empty body`);
+  const isLog = headers["content-type"] === "application/x-ndjson";
+  assert.ok(body.length !== 0 || isLog, `${what}: an empty body`);
   assert.equal(headers["content-length"], String(body.length), `${what}: Content-Length`);
   if (page) {
     return;
   }
   if (headers["content-type"] === "text/plain; charset=utf-8") {
     isScript(text, status, what);
+  } else if (isLog) {
+    const lines = text.split("\n");
+    assert.equal(lines.pop(), "", `${what}: the last line has no end`);
+    for (const line of lines) {
+      JSON.parse(line);
+    }
+  } else if (headers["content-type"] === METRICS) {
+    assert.match(text, /^[^\0\r]*\n$/, `${what}: not lines`);
   } else {
     assert.match(headers["content-type"], /^application\/(problem\+)?json$/, `${what}: Content-Type`);
     JSON.parse(text);
@@ -156,5 +166,5 @@ export async function each(items, task, width = 32) {
 }
 
 export function closeConnections() {
-  agent.destroy();
+  shared.destroy();
 }

@@ -10,6 +10,7 @@ use caro_edge::core::config::Config;
 use caro_edge::core::decide::{Decision, Refusal, Selector, decide, select};
 use caro_edge::core::defaults::Defaults;
 use caro_edge::core::identity::Unit;
+use caro_edge::core::ledger::kv;
 use caro_edge::core::snapshot::Snapshot;
 use caro_edge::core::stop::Stop;
 use caro_edge::core::time::Timestamp;
@@ -131,12 +132,20 @@ impl Request for Incoming {
 /// When the tests take place.
 pub const NOW: Timestamp = Timestamp::from_millis(1_768_467_600_000);
 
+/// A key's value as somebody other than the ledger wrote it.
+pub fn value(text: impl Into<String>) -> kv::Value {
+    kv::Value {
+        text: text.into(),
+        metadata: None,
+    }
+}
+
 /// An edge that has read these two values.
 pub fn edge(config: Option<&str>, stop: Option<&str>) -> Edge {
     let mut edge = Edge::new(Defaults::default(), Vec::new());
     let read = Read {
-        config: Ok(config.map(str::to_owned)),
-        stop: Ok(stop.map(str::to_owned)),
+        config: Ok(config.map(value)),
+        stop: Ok(stop.map(value)),
     };
     let ticket = edge.begin();
     edge.apply(read, ticket, NOW);

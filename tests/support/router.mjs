@@ -5,6 +5,9 @@ import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
 export const root = fileURLToPath(new URL("../../", import.meta.url));
 
+/** The first release manager's token in every test. */
+export const ADMIN_TOKEN = "local-admin-token-0123456789";
+
 const WASM = "build/index_bg.wasm";
 
 /** The options of one router; `overrides` are merged over them (Miniflare's names). */
@@ -21,13 +24,14 @@ export function options(overrides = {}) {
     ],
     compatibilityDate: "2026-11-01",
     kvNamespaces: ["ROLLOUT"],
+    durableObjects: { LEDGER: { className: "Ledger", useSQLite: true } },
     assets: {
       directory: `${root}www`,
       binding: "ASSETS",
       routerConfig: { invoke_user_worker_ahead_of_assets: true, has_user_worker: true },
       assetConfig: { html_handling: "none", not_found_handling: "none" },
     },
-    bindings: { ORIGIN: "https://get.caro.sh" },
+    bindings: { ORIGIN: "https://get.caro.sh", ADMIN_TOKEN },
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
     ...overrides,
   });

@@ -5,16 +5,18 @@ mod check;
 mod read;
 
 use super::bucket::Salt;
-use super::decode::{Decoder, Json, Problem};
+use super::decode::{Decoder, Problem};
 use super::ids::{CohortName, FlagKey, IdError, Percentage, ReleaseName, Version};
+use super::json::Json;
 use super::members::Members;
 use super::table::{Set, Table};
 
 /// The version of the document's layout.
 pub const SCHEMA: u64 = 1;
 
-/// The largest document that is read, in bytes. KV would take 25 MiB; an isolate would not.
-pub const MAX_BYTES: usize = 4 << 20;
+/// The largest document that is read, in bytes: some 30_000 members. KV would take 25 MiB, but a row
+/// of the ledger only 2 MB.
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// A platform for which builds are made, by the name in the asset's file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -256,6 +258,15 @@ impl KillSwitches {
     }
 }
 
+/// Who has to agree to what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Reaching 100 % wants a second release manager.
+    pub approve_full_rollout: bool,
+    /// So does lifting an emergency stop.
+    pub approve_clear_stop: bool,
+}
+
 /// Everything the edge needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -269,6 +280,7 @@ pub struct Config {
     pub cohorts: Table<CohortName, Cohort>,
     pub canary: Canary,
     pub kill_switches: KillSwitches,
+    pub policy: Policy,
 }
 
 impl Config {

@@ -2,11 +2,12 @@
 
 use super::{
     Asset, Build, Canary, Cohort, CohortFeatures, Config, Feature, KillSwitches, OnEmergency,
-    Release, SCHEMA, State, UNREADABLE,
+    Policy, Release, SCHEMA, State, UNREADABLE,
 };
 use crate::core::bucket::{ALGORITHM, Salt};
-use crate::core::decode::{Decoder, Json, Path, hex};
+use crate::core::decode::{Decoder, Path, hex};
 use crate::core::ids::{CohortName, FlagKey, Percentage, ReleaseName};
+use crate::core::json::Json;
 use crate::core::members::Members;
 
 /// The highest revision: the largest integer that JSON readers agree on.
@@ -46,14 +47,13 @@ pub(super) fn config(d: &mut Decoder, json: &Json) -> Option<Config> {
     });
     let canary = o.optional(d, "canary", canary);
     let kill_switches = o.optional(d, "kill_switches", kill_switches);
-    for later in ["experiments", "policy"] {
-        o.optional(d, later, |d, json, at| {
-            if !d.entries(json, at)?.is_empty() {
-                d.report(at, "must be {}: this router does not read it yet");
-            }
-            Some(())
-        });
-    }
+    o.optional(d, "experiments", |d, json, at| {
+        if !d.entries(json, at)?.is_empty() {
+            d.report(at, "must be {}: this router does not read it yet");
+        }
+        Some(())
+    });
+    let policy = o.optional(d, "policy", policy);
     o.finish(d);
     Some(Config {
         revision: revision.unwrap_or_default(),
@@ -65,7 +65,24 @@ pub(super) fn config(d: &mut Decoder, json: &Json) -> Option<Config> {
         cohorts: cohorts.unwrap_or_default(),
         canary: canary.unwrap_or_default(),
         kill_switches: kill_switches.unwrap_or_default(),
+        policy: policy.unwrap_or_default(),
     })
+}
+
+fn policy(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Policy> {
+    let mut o = d.object(json, at)?;
+    let approvals = o.optional(d, "approvals", |d, json, at| {
+        let mut o = d.object(json, at)?;
+        let full = o.optional(d, "full_rollout", Decoder::bool);
+        let clear = o.optional(d, "clear_stop", Decoder::bool);
+        o.finish(d);
+        Some(Policy {
+            approve_full_rollout: full.unwrap_or(false),
+            approve_clear_stop: clear.unwrap_or(false),
+        })
+    });
+    o.finish(d);
+    Some(approvals.unwrap_or_default())
 }
 
 fn build(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Build> {
@@ -173,6 +190,9 @@ fn release(d: &mut Decoder, name: &ReleaseName, json: &Json, at: &Path<'_>) -> O
     })
 }
 
+/// Where a feature is in its life.
+const STAGES: [&str; 5] = ["development", "internal", "beta", "ga", "deprecated"];
+
 fn cohort_names(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Vec<CohortName>> {
     Some(d.list(json, at, Decoder::parse))
 }
@@ -203,6 +223,14 @@ fn feature(d: &mut Decoder, key: &FlagKey, json: &Json, at: &Path<'_>) -> Option
             {
                 feature.rollout_id = format!("feature/{id}");
             }
+            // Who may change it depends on it, not what it answers (seed 001, "Feature Lifecycle").
+            o.optional(d, "stage", |d, json, at| {
+                let stage = d.string(json, at)?;
+                if !STAGES.contains(&stage) {
+                    d.report(at, format!("must be one of {}", STAGES.join(", ")));
+                }
+                Some(())
+            });
             o.optional(d, "on_emergency", |d, json, at| {
                 match d.string(json, at)? {
                     "off" => feature.on_emergency = OnEmergency::Off,

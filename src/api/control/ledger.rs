@@ -1,0 +1,490 @@
+//! The one writer: state in memory, everything else in its store.
+
+use crate::api::ports::{Alert, Batch, Delivery, Store, StoreError, Stored};
+use crate::core::decode::Problem;
+use crate::core::defaults::Defaults;
+use crate::core::ledger::event::{Actor, Row, Scope};
+use crate::core::ledger::kv::{self, Finding, Publication, Put, Seen};
+use crate::core::ledger::{
+    Context, Live, Outcome, Prepared, Rejection, State, drain_step, put_config, remind, stop,
+    turned,
+};
+use crate::core::time::Timestamp;
+
+/// A state is written out after this many rows, so that opening folds few.
+const CHECKPOINT_EVERY: u64 = 100;
+
+/// Rows that are folded at a time.
+const PAGE: u64 = 500;
+
+/// How long an answer can be asked for again by its idempotency key.
+const ANSWER_MS: u64 = 24 * 3_600_000;
+
+/// KV is looked at again when the last look is this old, unless something else is due before.
+pub const LOOK_MS: u64 = 60_000;
+
+/// The same where the last look failed.
+const LOOK_AGAIN_MS: u64 = 5_000;
+
+/// Why a write did not happen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failure {
+    Rejected(Rejection),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}
+
+impl From<Rejection> for Failure {
+    fn from(e: Rejection) -> Self {
+        Self::Rejected(e)
+    }
+}
+
+/// An answer that can be given again: its key and text.
+pub type Answered = (String, String);
+
+/// The ledger, open.
+#[derive(Debug)]
+pub struct Ledger<S> {
+    pub live: Live,
+    pub store: S,
+    pub publication: Publication,
+    pub defaults: Defaults,
+}
+
+impl<S: Store> Ledger<S> {
+    /// Reads the newest checkpoint and folds what came after it.
+    ///
+    /// # Errors
+    /// When the store fails, or holds what this router cannot read: then nothing may be written.
+    pub fn open(store: S, defaults: Defaults) -> Result<Self, StoreError> {
+        let state = state_at(&store, u64::MAX)?;
+        let publication = match store.publication()? {
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|_| StoreError("what is known of KV cannot be read".to_owned()))?,
+            None => Publication::default(),
+        };
+        Ok(Self {
+            live: Live::new(state),
+            store,
+            publication,
+            defaults,
+        })
+    }
+
+    /// The state as of a revision; `None` if there was none yet.
+    pub fn at_revision(&self, revision: u64) -> Result<Option<Live>, StoreError> {
+        let Some(seq) = self.store.row_at_revision(revision)? else {
+            return Ok(None);
+        };
+        Ok(Some(Live::new(state_at(&self.store, seq)?)))
+    }
+
+    /// Appends a row, with the alert about it and the answer to give again.
+    pub fn append(
+        &mut self,
+        prepared: Prepared,
+        alert: bool,
+        answered: Option<Answered>,
+    ) -> Result<(), StoreError> {
+        let Prepared {
+            row,
+            text,
+            hash,
+            next,
+        } = prepared;
+        let checkpoint = row
+            .seq
+            .is_multiple_of(CHECKPOINT_EVERY)
+            .then(|| (row.seq, next.state.text()));
+        let mut alerts = Vec::new();
+        if alert {
+            alerts.push((row.at, alert_text(&row)));
+        }
+        // The call for it says so itself; a whole document turns switches in passing.
+        if row.action != "kill.set" {
+            let texts = turned_texts(&self.live, &next, &row);
+            alerts.extend(texts.into_iter().map(|text| (row.at, text)));
+        }
+        let batch = Batch {
+            alerts,
+            answer: answered.map(|(key, text)| (key, row.at, text)),
+            row: Some(Stored {
+                seq: row.seq,
+                revision: row.revision,
+                at: row.at,
+                actor: row.actor.id,
+                action: row.action,
+                target: row.target,
+                text,
+                hash,
+            }),
+            checkpoint,
+            ..Batch::default()
+        };
+        self.store.write(&batch)?;
+        self.live = next;
+        Ok(())
+    }
+
+    /// Keeps an answer that goes with no row, to be given again.
+    pub fn remember(&mut self, (key, text): Answered, now: Timestamp) -> Result<(), StoreError> {
+        self.store.write(&Batch {
+            answer: Some((key, now, text)),
+            ..Batch::default()
+        })
+    }
+
+    /// What the ledger does by itself; whether that was anything.
+    fn act(&mut self, outcome: &Outcome, context: &Context) -> Result<bool, Failure> {
+        let Some(prepared) = self.live.prepare(outcome, context)? else {
+            return Ok(false);
+        };
+        self.append(prepared, outcome.alert, None)?;
+        Ok(true)
+    }
+
+    /// Takes in what KV says.
+    ///
+    /// # Errors
+    /// When something could not be stored; what was found is found again the next time.
+    pub fn look(&mut self, seen: &Seen, now: Timestamp) -> Result<(), Failure> {
+        let named = seen.config.as_ref().and_then(|v| v.metadata.as_ref());
+        let own = match named {
+            Some(metadata) => self.own(metadata.revision)?,
+            None => None,
+        };
+        let known = |_| own.clone();
+        let findings = kv::examine(&self.live, &self.publication, seen, known, now);
+        let mut publication = self.publication.clone();
+        publication.checked = Some(now);
+        publication.stop_is_foreign = seen.stop.as_ref().is_some_and(|v| !v.is_ledgers());
+        if publication.failures() == 0 {
+            publication.error = None;
+        }
+        let mut alerts = Vec::new();
+        let context = Context {
+            actor: Actor::kv(),
+            approved_by: None,
+            now,
+            reason: String::new(),
+            floor: 0,
+        };
+        for finding in findings {
+            match finding {
+                Finding::Stop(scopes) => {
+                    self.adopt_stop(&scopes, &context)?;
+                    publication.stop_by_hand = Some(now);
+                    publication.stop_echoes = true;
+                }
+                Finding::StopRemoved if publication.stop_missing => {}
+                Finding::StopRemoved => {
+                    publication.stop_missing = true;
+                    alerts.push(
+                        "The key emergency-stop was removed by hand. The stop stands and the key \
+                         is put back; a release manager lifts it with clear-stop."
+                            .to_owned(),
+                    );
+                }
+                Finding::Edit {
+                    document,
+                    revision,
+                    hash,
+                } => match self.adopt(&document, revision, &context) {
+                    Ok(()) => publication.adopted(hash, now),
+                    // Valid by itself, but not with the stops held: it is one to be mended.
+                    Err(Failure::Rejected(Rejection::Breaks(problems))) => {
+                        alerts.extend(bad_edit(&mut publication, hash, problems, now));
+                    }
+                    Err(e) => return Err(e),
+                },
+                Finding::BadEdit(edit) => {
+                    alerts.extend(bad_edit(&mut publication, edit.hash, edit.problems, now));
+                }
+                Finding::Mended => publication.bad_edit = None,
+            }
+        }
+        self.save(publication, alerts, now, None)
+    }
+
+    /// The hash of what the ledger wrote as a revision, or may have: a write can land and be reported
+    /// as failed, or a crash can come between the two, so the log is asked as well.
+    fn own(&self, revision: u64) -> Result<Option<String>, StoreError> {
+        if let Some(landed) = self.store.published(revision)? {
+            return Ok(Some(landed));
+        }
+        let live = self.at_revision(revision)?;
+        let text = live.and_then(|live| live.state.published());
+        Ok(text.map(|text| kv::Metadata::of(revision, &text).hash))
+    }
+
+    fn adopt(
+        &mut self,
+        document: &crate::core::json::Json,
+        revision: u64,
+        context: &Context,
+    ) -> Result<(), Failure> {
+        let mut outcome = put_config(&self.live, "config.adopt", document);
+        outcome.alert = true;
+        let mut context = context.clone();
+        context.floor = revision;
+        context.reason = "a person's edit of the key config".to_owned();
+        self.act(&outcome, &context)?;
+        Ok(())
+    }
+
+    fn adopt_stop(&mut self, scopes: &[Scope], context: &Context) -> Result<(), Failure> {
+        let mut context = context.clone();
+        context.reason = "the key emergency-stop was set by hand".to_owned();
+        for scope in scopes {
+            let outcome = stop(&self.live, scope)?;
+            self.act(&outcome, &context)?;
+        }
+        Ok(())
+    }
+
+    fn save(
+        &mut self,
+        publication: Publication,
+        alerts: Vec<String>,
+        now: Timestamp,
+        published: Option<(u64, String)>,
+    ) -> Result<(), Failure> {
+        if publication == self.publication && alerts.is_empty() && published.is_none() {
+            return Ok(());
+        }
+        self.store.write(&Batch {
+            publication: serde_json::to_string(&publication).ok(),
+            alerts: alerts.into_iter().map(|text| (now, text)).collect(),
+            published,
+            ..Batch::default()
+        })?;
+        self.publication = publication;
+        Ok(())
+    }
+
+    /// Takes in that KV could not be read.
+    pub fn could_not_look(&mut self, error: &str) {
+        self.publication.error = Some(error.to_owned());
+    }
+
+    /// What is to be written to KV now.
+    pub fn puts(&self, seen: Option<&Seen>, now: Timestamp) -> Vec<Put> {
+        let due = kv::due(&self.live, &self.publication, seen, now);
+        let now = due.into_iter().filter(|(at, _)| *at <= now);
+        now.map(|(_, put)| put).collect()
+    }
+
+    /// Takes in how a write to KV went. Writing is told of when it fails for long.
+    pub fn wrote(
+        &mut self,
+        put: &Put,
+        result: Result<(), String>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let mut publication = self.publication.clone();
+        let landed = result.is_ok();
+        let told = publication.failures();
+        publication.wrote(put, result, now);
+        let mut alerts = Vec::new();
+        if publication.failures() == FAILURES_TOLD && told < FAILURES_TOLD {
+            alerts.push(format!(
+                "KV has refused {FAILURES_TOLD} writes in a row; changes up to revision {} are \
+                 kept and will be published when it takes them.",
+                self.live.state.revision
+            ));
+        }
+        let is_config = landed && put.key == "config";
+        let published = is_config.then(|| (put.metadata.revision, put.metadata.hash.clone()));
+        self.save(publication, alerts, now, published)
+    }
+
+    /// Does what is due by the clock: steps of drains, reminders, forgetting old answers.
+    pub fn tick(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let context = Context {
+            actor: Actor::ledger(),
+            approved_by: None,
+            now,
+            reason: String::new(),
+            floor: 0,
+        };
+        // Each step moves its own due time on, so this ends.
+        while let Some((_, Some(outcome))) = drain_step(&self.live, now) {
+            if !self.act(&outcome, &context)? {
+                break;
+            }
+        }
+        while let Some((_, Some(outcome))) = remind(&self.live, now) {
+            if !self.act(&outcome, &context)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets answers that nobody can ask for again.
+    pub fn forget(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.store.write(&Batch {
+            forget_before: Some(Timestamp::from_millis(
+                now.millis().saturating_sub_unsigned(ANSWER_MS),
+            )),
+            ..Batch::default()
+        })
+    }
+
+    /// When the ledger has to be woken. `webhook`: whether alerts can be delivered at all.
+    pub fn wake_at(&self, webhook: bool, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let look = match self.publication.checked {
+            Some(at) => at.plus_millis(LOOK_MS),
+            None => now,
+        };
+        let mut wake = match &self.publication.error {
+            // It was tried and could not be read.
+            Some(_) if look <= now => now.plus_millis(LOOK_AGAIN_MS),
+            _ => look.max(now),
+        };
+        let puts = kv::due(&self.live, &self.publication, None, now);
+        let puts = puts.into_iter().map(|(at, _)| at).min();
+        let drain = drain_step(&self.live, now).map(|(at, _)| at);
+        let reminder = remind(&self.live, now).map(|(at, _)| at);
+        let alert = match webhook {
+            true => self.store.alerts(1)?.first().map(|alert| alert.next),
+            false => None,
+        };
+        for at in [puts, drain, reminder, alert].into_iter().flatten() {
+            wake = wake.min(at);
+        }
+        Ok(wake.max(now))
+    }
+
+    /// Alerts to be delivered now.
+    pub fn alerts(&self, now: Timestamp) -> Result<Vec<Alert>, StoreError> {
+        let mut alerts = self.store.alerts(MAX_DELIVERIES)?;
+        alerts.retain(|alert| alert.next <= now);
+        Ok(alerts)
+    }
+
+    /// Takes in how deliveries went.
+    pub fn delivered(
+        &mut self,
+        results: &[(Alert, Result<(), String>)],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let deliveries = results.iter().map(|(alert, result)| match result {
+            Ok(()) => Delivery::Done {
+                id: alert.id,
+                at: now,
+            },
+            Err(error) => Delivery::Failed {
+                id: alert.id,
+                next: now
+                    .plus_millis((FIRST_RETRY_MS << alert.attempts.min(12)).min(LAST_RETRY_MS)),
+                error: error.clone(),
+            },
+        });
+        self.store.write(&Batch {
+            deliveries: deliveries.collect(),
+            ..Batch::default()
+        })
+    }
+}
+
+/// Alerts delivered at a time.
+const MAX_DELIVERIES: u64 = 20;
+
+/// The wait after the first failed delivery; it doubles up to an hour.
+const FIRST_RETRY_MS: u64 = 2_000;
+const LAST_RETRY_MS: u64 = 3_600_000;
+
+/// After this many failed writes in a row (about half a minute) people are told.
+const FAILURES_TOLD: u32 = 5;
+
+fn bad_edit(
+    publication: &mut Publication,
+    hash: String,
+    problems: Vec<Problem>,
+    now: Timestamp,
+) -> Option<String> {
+    if publication
+        .bad_edit
+        .as_ref()
+        .is_some_and(|b| b.hash == hash)
+    {
+        return None;
+    }
+    // Where, not what: a value could be somebody's address.
+    let first = problems.first().map(|p| p.path.clone()).unwrap_or_default();
+    let text = format!(
+        "The configuration in KV was edited by hand and cannot be used: {} problem(s), the first \
+         at {}. The last good one is served; /ops/status.json lists them.",
+        problems.len(),
+        if first.is_empty() { "the top" } else { &first }
+    );
+    publication.bad_edit = Some(kv::BadEdit {
+        hash,
+        since: now,
+        problems,
+    });
+    Some(text)
+}
+
+fn alert_text(row: &Row) -> String {
+    let Row {
+        summary,
+        actor,
+        revision,
+        reason,
+        ..
+    } = row;
+    let by = match actor.role {
+        Some(role) => format!("{} ({role})", actor.label),
+        None => actor.label.clone(),
+    };
+    let because = if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" Reason: {reason}.")
+    };
+    format!("{summary}, by {by}.{because} Revision {revision}.")
+}
+
+/// The kill switches that a row turns.
+fn turned_texts(before: &Live, after: &Live, row: &Row) -> Vec<String> {
+    let (on, off) = turned(&before.state.document, &after.state.document);
+    let by = &row.actor.label;
+    let text = |name, what| {
+        let revision = row.revision;
+        format!("Kill switch {name} was turned {what}, by {by}. Revision {revision}.")
+    };
+    let on = on.into_iter().map(|name| text(name, "on"));
+    on.chain(off.into_iter().map(|name| text(name, "off")))
+        .collect()
+}
+
+/// The newest checkpoint at or before a row, and the rows up to it folded over that.
+pub fn state_at<S: Store>(store: &S, seq: u64) -> Result<State, StoreError> {
+    let unreadable = |what: &str, seq: u64| StoreError(format!("{what} {seq} cannot be read"));
+    let mut state = match store.checkpoint(seq)? {
+        Some((at, text)) => State::parse(&text).ok_or_else(|| unreadable("checkpoint", at))?,
+        None => State::default(),
+    };
+    loop {
+        let rows = store.rows(state.seq, PAGE)?;
+        let more = rows.len() as u64 == PAGE;
+        for stored in rows {
+            if stored.seq > seq {
+                return Ok(state);
+            }
+            let row = Row::parse(&stored.text).ok_or_else(|| unreadable("row", stored.seq))?;
+            state.fold(&row, stored.hash);
+        }
+        if !more {
+            return Ok(state);
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! Every read of the control API.
+
+use crate::api::ports::{Search, Store, Stored};
+use crate::api::reply::Reply;
+use crate::api::request::{Request, query_value};
+use crate::auth::permission::Call;
+use crate::core::config::{CohortFeatures, Config};
+use crate::core::explain::explain;
+use crate::core::identity::Unit;
+use crate::core::ids::{CohortName, FlagKey};
+use crate::core::json::Json;
+use crate::core::ledger::event::{GENESIS, MemberList, Row};
+use crate::core::ledger::{Live, State};
+use crate::core::table::Table;
+use crate::core::time::Timestamp;
+use crate::wire::control::{
+    Approval, Approvals, Canary, Cohort, Cohorts, Counts, KillSwitches, Members, OnSwitch, Ops,
+    Outbox, Publishing, TokenInfo, Tokens, Verified,
+};
+use crate::wire::problem::ProblemType;
+
+use super::ledger::Ledger;
+use super::route::Target;
+use super::write::snapshot;
+use super::{Environment, Refusal, answer};
+
+/// Rows of a page of the audit log, if not said, and at most; and of one export.
+const PAGE: u64 = 50;
+const MAX_PAGE: u64 = 500;
+const MAX_EXPORT: u64 = 10_000;
+
+pub(super) fn read<S: Store>(
+    ledger: &Ledger<S>,
+    request: &impl Request,
+    call: Call,
+    target: &Target,
+    environment: &Environment,
+) -> Result<Reply, Refusal> {
+    let state = &ledger.live.state;
+    let now = environment.now;
+    let revision = state.revision;
+    Ok(match call {
+        Call::ReadKillSwitches => answer(200, revision, &kill_switches(state, now)),
+        Call::ReadCanary => {
+            let config = config(&ledger.live)?;
+            let allowlist = items(&state.document, &["canary", "allowlist"]);
+            let body = Canary {
+                enabled: config.canary.enabled,
+                killed: config.kill_switches.canary,
+                members: allowlist.len(),
+            };
+            answer(200, revision, &body)
+        }
+        Call::ReadCohorts => return cohorts(&ledger.live, target),
+        Call::ReadApprovals => {
+            let waiting = state.proposals.values().filter(|p| p.expires > now);
+            let approvals = waiting.map(Approval::from).collect();
+            answer(200, revision, &Approvals { approvals })
+        }
+        Call::ReadTokens => {
+            let tokens = state.tokens.values();
+            let tokens = tokens.map(|token| TokenInfo::of(token, now)).collect();
+            answer(200, revision, &Tokens { tokens })
+        }
+        Call::ReadAudit => return audit(ledger, request),
+        Call::VerifyAudit => answer(200, revision, &verify(ledger)?),
+        Call::Explain => return explained(ledger, request),
+        Call::ReadConfig => {
+            let Some(text) = state.published() else {
+                return Err(crate::core::ledger::Rejection::NoConfiguration.into());
+            };
+            Reply::new(200, "application/json", "no-store", text)
+                .with("ETag", format!("\"{revision}\""))
+                .with("X-Caro-Revision", revision.to_string())
+        }
+        _ => answer(200, revision, &ops(ledger, environment)?),
+    })
+}
+
+fn config(live: &Live) -> Result<&Config, Refusal> {
+    let none = || crate::core::ledger::Rejection::NoConfiguration.into();
+    live.config.as_ref().ok_or_else(none)
+}
+
+fn items<'a>(document: &'a Json, path: &[&str]) -> &'a [Json] {
+    match document.at(path) {
+        Some(Json::Array(items)) => items,
+        _ => &[],
+    }
+}
+
+fn kill_switches(state: &State, now: Timestamp) -> KillSwitches<'_> {
+    let is_on = |name: &str| state.kills.contains(name);
+    let below = |group: &str| -> Vec<&str> {
+        let prefix = |name: &'_ String| name.len() > group.len() && name.starts_with(group);
+        let names = state.kills.keys().filter(|name| prefix(name));
+        names
+            .filter_map(|name| name.split_once('/'))
+            .map(|(_, key)| key)
+            .collect()
+    };
+    KillSwitches {
+        telemetry_disabled: is_on("telemetry_disabled"),
+        llm_backends_disabled: is_on("llm_backends_disabled"),
+        command_execution_disabled: is_on("command_execution_disabled"),
+        canary: is_on("canary"),
+        features: below("features/"),
+        cohorts: below("cohorts/"),
+        on: marks(&state.kills, now),
+    }
+}
+
+fn marks(marks: &Table<String, crate::core::ledger::Mark>, now: Timestamp) -> Vec<OnSwitch<'_>> {
+    marks
+        .iter()
+        .map(|(name, mark)| OnSwitch::of(name, mark, now))
+        .collect()
+}
+
+fn cohorts(live: &Live, target: &Target) -> Result<Reply, Refusal> {
+    let revision = live.state.revision;
+    let unknown = |name: &CohortName| {
+        let detail = format!("There is no cohort {name}; GET /admin/cohorts lists them.");
+        Refusal::new(ProblemType::NotFound, detail)
+    };
+    Ok(match target {
+        Target::Cohort(name) => {
+            let body = cohort(live, name)?.ok_or_else(|| unknown(name))?;
+            answer(200, revision, &body)
+        }
+        Target::Members(list) => {
+            let path = match list {
+                MemberList::Allowlist => vec!["canary", "allowlist"],
+                MemberList::Cohort(name) => {
+                    if !config(live)?.cohorts.contains(name) {
+                        return Err(unknown(name));
+                    }
+                    vec!["cohorts", name.as_str(), "members"]
+                }
+            };
+            let members = items(&live.state.document, &path);
+            let labels: Vec<&str> = members
+                .iter()
+                .filter_map(|item| item.get("label")?.as_str())
+                .collect();
+            let body = Members {
+                count: members.len(),
+                unlabelled: members.len() - labels.len(),
+                labels,
+            };
+            answer(200, revision, &body)
+        }
+        _ => {
+            let names = config(live)?.cohorts.keys();
+            let cohorts: Result<Vec<_>, Refusal> = names
+                .filter_map(|name| cohort(live, name).transpose())
+                .collect();
+            answer(200, revision, &Cohorts { cohorts: cohorts? })
+        }
+    })
+}
+
+fn cohort<'a>(live: &'a Live, name: &'a CohortName) -> Result<Option<Cohort<'a>>, Refusal> {
+    let config = config(live)?;
+    Ok(config.cohorts.get(name).map(|cohort| {
+        let uses = config
+            .releases
+            .iter()
+            .filter(|(_, r)| r.cohorts.contains(name));
+        let path = ["cohorts", name.as_str(), "members"];
+        Cohort {
+            name: name.as_str(),
+            enabled: cohort.enabled,
+            killed: config.kill_switches.cohorts.contains(name),
+            percentage: cohort.percentage,
+            features: match &cohort.features {
+                CohortFeatures::All => vec!["all"],
+                CohortFeatures::Only(keys) => keys.iter().map(FlagKey::as_str).collect(),
+            },
+            members: items(&live.state.document, &path).len(),
+            releases: uses.map(|(release, _)| release.as_str()).collect(),
+        }
+    }))
+}
+
+fn number(request: &impl Request, name: &str) -> Result<Option<u64>, Refusal> {
+    let wrong = || {
+        let detail = format!("?{name} must be a whole number.");
+        Refusal::new(ProblemType::BadQuery, detail)
+    };
+    query_value(request, name)
+        .map(|text| text.parse().map_err(|_| wrong()))
+        .transpose()
+}
+
+fn time(request: &impl Request, name: &str) -> Result<Option<Timestamp>, Refusal> {
+    query_value(request, name)
+        .map(|text| text.parse::<Timestamp>())
+        .transpose()
+        .map_err(|e| Refusal::new(ProblemType::BadQuery, format!("?{name} {e}.")))
+}
+
+/// Pages newest first as JSON, or everything oldest last as NDJSON.
+fn audit<S: Store>(ledger: &Ledger<S>, request: &impl Request) -> Result<Reply, Refusal> {
+    let ndjson = match query_value(request, "format").as_deref() {
+        None => request
+            .header("accept")
+            .is_some_and(|accept| accept.contains("ndjson")),
+        Some("ndjson") => true,
+        Some("json") => false,
+        Some(_) => {
+            let detail = "?format is json or ndjson.";
+            return Err(Refusal::new(ProblemType::BadQuery, detail));
+        }
+    };
+    let (usual, most) = if ndjson {
+        (MAX_EXPORT, MAX_EXPORT)
+    } else {
+        (PAGE, MAX_PAGE)
+    };
+    let limit = number(request, "limit")?.unwrap_or(usual);
+    if !(1..=most).contains(&limit) {
+        let detail = format!("?limit is 1 to {most}.");
+        return Err(Refusal::new(ProblemType::BadQuery, detail));
+    }
+    let search = Search {
+        before: number(request, "before")?,
+        actor: query_value(request, "actor"),
+        action: query_value(request, "action"),
+        target: query_value(request, "target"),
+        since: time(request, "since")?,
+        until: time(request, "until")?,
+        limit,
+    };
+    let rows = ledger.store.search(&search)?;
+    let next = match rows.last() {
+        Some(last) if rows.len() as u64 == limit && last.seq > 1 => Some(last.seq),
+        _ => None,
+    };
+    let mut body = String::new();
+    if !ndjson {
+        body.push_str("{\"rows\":[");
+    }
+    for (i, row) in rows.iter().enumerate() {
+        match (ndjson, i) {
+            (true, 0) | (false, 0) => {}
+            (true, _) => body.push('\n'),
+            (false, _) => body.push(','),
+        }
+        body.push_str(&with_hash(row));
+    }
+    if ndjson {
+        if !rows.is_empty() {
+            body.push('\n');
+        }
+    } else {
+        let next = next.map_or("null".to_owned(), |seq| seq.to_string());
+        body.push_str(&format!("],\"next_before\":{next}}}"));
+    }
+    let kind = if ndjson {
+        "application/x-ndjson"
+    } else {
+        "application/json"
+    };
+    let revision = ledger.live.state.revision;
+    let reply = Reply::new(200, kind, "no-store", body)
+        .with("ETag", format!("\"{revision}\""))
+        .with("X-Caro-Revision", revision.to_string());
+    Ok(match next {
+        Some(seq) => reply.with(
+            "Link",
+            format!(
+                "<?{}before={seq}&limit={limit}>; rel=\"next\"",
+                filters(request)
+            ),
+        ),
+        None => reply,
+    })
+}
+
+/// What a query filters by, to be asked again of the next page. No quotes: the URL standard has
+/// them percent-encoded.
+fn filters(request: &impl Request) -> String {
+    let query = request.url().split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
+    let place = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        !["", "before", "limit"].contains(&name) && !pair.contains(['<', '>', '"'])
+    };
+    let kept: Vec<&str> = query.split('&').filter(place).collect();
+    kept.iter().map(|pair| format!("{pair}&")).collect()
+}
+
+/// The row's text with its hash as the last member: without it, the text is what was hashed.
+fn with_hash(row: &Stored) -> String {
+    let text = row.text.strip_suffix('}').unwrap_or(&row.text);
+    format!("{text},\"hash\":\"{}\"}}", row.hash)
+}
+
+/// Hashes everything again, and folds it again: a row, its place and what came of it must agree.
+fn verify<S: Store>(ledger: &Ledger<S>) -> Result<Verified, Refusal> {
+    let state = &ledger.live.state;
+    let mut folded = State::default();
+    let mut prev = GENESIS.to_owned();
+    let mut shortcuts = shortcuts(&ledger.store)?;
+    let broken = |seq: u64, detail: &str| Verified {
+        ok: false,
+        rows: state.seq,
+        head: state.head.clone(),
+        broken_at: Some(seq),
+        detail: detail.to_owned(),
+    };
+    loop {
+        let rows = ledger.store.rows(folded.seq, MAX_PAGE)?;
+        if rows.is_empty() {
+            break;
+        }
+        for stored in rows {
+            let expected = folded.seq + 1;
+            if stored.seq != expected {
+                return Ok(broken(expected, "The row is missing."));
+            }
+            let hash = Row::hash(&stored.text);
+            let Some(row) = Row::parse(&stored.text) else {
+                return Ok(broken(expected, "The row cannot be read."));
+            };
+            let columns = row.seq == stored.seq
+                && row.revision == stored.revision
+                && row.at == stored.at
+                && row.actor.id == stored.actor
+                && row.action == stored.action
+                && row.target == stored.target;
+            if hash != stored.hash || row.prev != prev || !columns {
+                return Ok(broken(expected, "The row is not what was written."));
+            }
+            prev.clone_from(&hash);
+            folded.fold(&row, hash);
+            // A checkpoint is a shortcut; it must lead to the same place.
+            if shortcuts.last().is_some_and(|(at, _)| *at == folded.seq)
+                && let Some((at, text)) = shortcuts.pop()
+                && Row::hash(&folded.text()) != text
+            {
+                return Ok(broken(at, "The checkpoint here is not what was written."));
+            }
+        }
+    }
+    if let Some((at, _)) = shortcuts.last() {
+        return Ok(broken(*at, "There is a checkpoint here, and no row."));
+    }
+    if folded.text() != state.text() {
+        let detail = "The rows do not add up to the present state; the last ones may be missing.";
+        return Ok(broken(folded.seq + 1, detail));
+    }
+    Ok(Verified {
+        ok: true,
+        rows: folded.seq,
+        head: folded.head,
+        broken_at: None,
+        detail: "Every row is what was written, and they add up to the present state.".to_owned(),
+    })
+}
+
+/// Every checkpoint by its row, the last first, with the hash of its text.
+fn shortcuts<S: Store>(store: &S) -> Result<Vec<(u64, String)>, Refusal> {
+    let mut found = Vec::new();
+    let mut before = u64::MAX;
+    while let Some((at, text)) = store.checkpoint(before)? {
+        found.push((at, Row::hash(&text)));
+        match at.checked_sub(1) {
+            Some(earlier) => before = earlier,
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+/// What a requester gets and why, today or as of a revision.
+fn explained<S: Store>(ledger: &Ledger<S>, request: &impl Request) -> Result<Reply, Refusal> {
+    let bad = |detail: String| Refusal::new(ProblemType::BadQuery, detail);
+    let (id, ip) = (query_value(request, "id"), query_value(request, "ip"));
+    let unit = match (&id, &ip) {
+        (Some(_), Some(_)) => return Err(bad("Give ?id or ?ip, not both.".to_owned())),
+        (Some(id), None) => Unit::from_id(id).map_err(|e| bad(format!("?id: {e}.")))?,
+        (None, Some(ip)) => {
+            let unit = Unit::from_address(ip);
+            Some(unit.ok_or_else(|| bad("?ip is no IPv4 or IPv6 address.".to_owned()))?)
+        }
+        (None, None) => None,
+    };
+    let past = match number(request, "at")? {
+        None => None,
+        Some(at) if at > ledger.live.state.revision => {
+            let detail = format!(
+                "There is no revision {at}; the last is {}.",
+                ledger.live.state.revision
+            );
+            return Err(Refusal::new(ProblemType::NotFound, detail));
+        }
+        Some(at) => Some(ledger.at_revision(at)?.ok_or_else(|| {
+            let detail = format!("There was no revision {at}.");
+            Refusal::new(ProblemType::NotFound, detail)
+        })?),
+    };
+    let live = past.as_ref().unwrap_or(&ledger.live);
+    let snapshot = snapshot(live, &ledger.defaults);
+    let release = query_value(request, "release");
+    if let Some(name) = &release
+        && snapshot.release(name).is_none()
+    {
+        let detail = format!("There is no release {name} in that revision.");
+        return Err(Refusal::new(ProblemType::UnknownRelease, detail));
+    }
+    let explanation = explain(
+        &snapshot,
+        live.config.as_ref(),
+        unit.as_ref(),
+        release.as_deref(),
+    );
+    Ok(answer(200, ledger.live.state.revision, &explanation))
+}
+
+fn ops<'a, S: Store>(ledger: &'a Ledger<S>, environment: &Environment) -> Result<Ops<'a>, Refusal> {
+    let state = &ledger.live.state;
+    let now = environment.now;
+    let alerts = ledger.store.alert_counts()?;
+    let config = ledger.live.config.as_ref();
+    let count = |path: &[&str]| items(&state.document, path).len();
+    let members = config.map_or(0, |config| {
+        let names = config.cohorts.keys();
+        let in_cohorts: usize = names
+            .map(|name| count(&["cohorts", name.as_str(), "members"]))
+            .sum();
+        in_cohorts + count(&["canary", "allowlist"])
+    });
+    Ok(Ops {
+        revision: state.revision,
+        rows: state.seq,
+        head: &state.head,
+        publishing: publishing(ledger),
+        stops: marks(&state.stops, now),
+        kill_switches: marks(&state.kills, now),
+        drains: state.drains.values().collect(),
+        approvals: state
+            .proposals
+            .values()
+            .filter(|p| p.expires > now)
+            .map(Approval::from)
+            .collect(),
+        alerts: Outbox {
+            webhook: environment.webhook,
+            pending: alerts.pending,
+            delivered: alerts.delivered,
+            oldest: alerts.oldest,
+            last_error: alerts.last_error,
+        },
+        counts: Counts {
+            releases: config.map_or(0, |c| c.releases.len()),
+            features: config.map_or(0, |c| c.features.values().map(Table::len).sum()),
+            cohorts: config.map_or(0, |c| c.cohorts.len()),
+            members,
+            active_tokens: state
+                .tokens
+                .values()
+                .filter(|t| t.revoked.is_none() && t.expires > now)
+                .count(),
+        },
+    })
+}
+
+/// How far KV is behind.
+pub fn publishing<S: Store>(ledger: &Ledger<S>) -> Publishing<'_> {
+    let known = &ledger.publication;
+    let revision = ledger.live.state.revision;
+    let landed = known.config.as_ref().map_or(0, |l| l.revision);
+    let has_config = ledger.live.config.is_some();
+    let behind = if has_config {
+        revision.saturating_sub(landed)
+    } else {
+        0
+    };
+    Publishing {
+        state: if known.bad_edit.is_some() {
+            "bad_edit"
+        } else if known.error.is_some() {
+            "failing"
+        } else if behind > 0 {
+            "pending"
+        } else if has_config {
+            "in_sync"
+        } else {
+            "empty"
+        },
+        published: known.config.as_ref(),
+        behind,
+        checked: known.checked,
+        error: known.error.as_deref(),
+        failing_since: known.failing_since,
+        problems: known.bad_edit.as_ref().map_or(&[], |b| &b.problems),
+    }
+}

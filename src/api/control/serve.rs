@@ -1,0 +1,87 @@
+//! What the Worker needs of the ledger besides answering calls.
+
+use crate::api::ports::{Alert, Store, StoreError};
+use crate::api::reply::Reply;
+use crate::api::request::Request;
+use crate::core::time::Timestamp;
+use crate::wire::looks::LedgerLook;
+
+use super::ledger::Ledger;
+use super::read::publishing;
+use super::route::{Found, find};
+use super::{Environment, authenticate, is_read};
+
+/// Whether a request is a write that its token allows: only then is it worth a look at KV first.
+pub fn may_write<S: Store>(
+    ledger: &Ledger<S>,
+    request: &impl Request,
+    environment: &Environment,
+) -> bool {
+    let Found::Call(call, _) = find(request.method(), request.path()) else {
+        return false;
+    };
+    !is_read(call)
+        && authenticate(ledger, request, environment).is_ok_and(|(_, role)| call.allows(role))
+}
+
+/// What anyone may know of the ledger.
+///
+/// # Errors
+/// When the store fails.
+pub fn look<S: Store>(
+    ledger: &Ledger<S>,
+    webhook: bool,
+    now: Timestamp,
+) -> Result<LedgerLook, StoreError> {
+    let state = &ledger.live.state;
+    let publishing = publishing(ledger);
+    let alerts = ledger.store.alert_counts()?;
+    Ok(LedgerLook {
+        revision: state.revision,
+        rows: state.seq,
+        publishing: publishing.state.to_owned(),
+        behind: publishing.behind,
+        published_revision: publishing.published.map(|landed| landed.revision),
+        failing_seconds: publishing
+            .failing_since
+            .map(|at| now.millis_since(at) / 1000),
+        stops: state.stops.len() as u64,
+        kill_switches: state.kills.len() as u64,
+        drains: state.drains.len() as u64,
+        approvals: state.proposals.values().filter(|p| p.expires > now).count() as u64,
+        webhook,
+        alerts_pending: alerts.pending,
+        alerts_delivered: alerts.delivered,
+        oldest_alert_seconds: alerts.oldest.map(|at| now.millis_since(at) / 1000),
+    })
+}
+
+/// The answer to a stop, with whether KV has it by now.
+pub fn with_published(mut reply: Reply, published: bool) -> Reply {
+    // Any other answer is an error, and changed nothing.
+    if reply.status == 200
+        && let Some(open) = reply.body.strip_suffix('}')
+    {
+        reply.body = format!("{open},\"published\":{published}}}");
+    }
+    reply
+}
+
+/// What is sent to the webhook, in the form that Slack and those like it take.
+pub fn webhook_body(alert: &Alert) -> String {
+    #[derive(serde::Serialize)]
+    struct Message<'a> {
+        text: &'a str,
+    }
+    // A struct of a string always serializes.
+    serde_json::to_string(&Message { text: &alert.text }).unwrap_or_default()
+}
+
+impl<S: Store> Ledger<S> {
+    /// Whether KV has the stop as it is now.
+    pub fn stop_landed(&self) -> bool {
+        let wanted = self.live.state.stop_value();
+        let wrote = self.publication.stop.as_ref();
+        wrote.map_or(wanted.is_none(), |(value, _)| *value == wanted)
+    }
+}

@@ -1,0 +1,256 @@
+//! Headers and parameters, by name.
+
+use schemars::{JsonSchema as _, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::of;
+use crate::core::ids::{CohortName, ReleaseName, Version};
+use crate::wire::body::Reason;
+use crate::wire::schema::{Address, Id};
+
+pub(super) fn header(name: &str, always: bool) -> Value {
+    let (schema, text) = match name {
+        "ETag" => (
+            json!({ "type": "string" }),
+            "For `If-Match` or `If-None-Match`.",
+        ),
+        "X-Caro-Revision" => (
+            json!({ "type": "integer", "minimum": 0 }),
+            "The revision that this was answered from.",
+        ),
+        "X-Caro-Version" => (
+            json!({ "type": "string" }),
+            "The version that is installed.",
+        ),
+        "X-Caro-Channel" => (json!({ "enum": ["stable", "beta"] }), "Its channel."),
+        "X-Caro-Reason" => (json!({ "type": "string" }), "Why it is this one."),
+        "Idempotent-Replayed" => (
+            json!({ "const": "true" }),
+            "The answer that this `Idempotency-Key` got before.",
+        ),
+        "Retry-After" => (json!({ "type": "integer", "minimum": 1 }), "Seconds."),
+        "WWW-Authenticate" => (json!({ "type": "string" }), "What is wrong with the token."),
+        "Link" => (json!({ "type": "string" }), "The next page."),
+        _ => (json!({ "type": "string" }), ""),
+    };
+    let mut header = json!({ "schema": schema, "required": always });
+    if !text.is_empty() {
+        header["description"] = text.into();
+    }
+    header
+}
+
+/// Everything that is asked for outside of bodies, by the name that operations use.
+pub(super) fn parameters(g: &mut SchemaGenerator) -> Value {
+    let flag = json!({ "type": "string", "enum": ["1", "0", "true", "false", ""] });
+    let text = json!({ "type": "string" });
+    let name = json!({ "type": "string", "minLength": 1, "maxLength": 64 });
+    let time = json!({
+        "type": "string",
+        "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?Z$",
+        "examples": ["2026-01-15T09:00:00Z"],
+    });
+    let release = json!(of::<ReleaseName>(g));
+    // An empty one is none.
+    let mut given = json!(Id::json_schema(g));
+    given["minLength"] = 0.into();
+    let reason = json!(of::<Reason>(g));
+    let mut version = json!(Version::json_schema(g));
+    if let Some(pattern) = version["pattern"].as_str() {
+        version["pattern"] = pattern.replacen('^', "^v?", 1).into();
+    }
+    // Bytes that are no ASCII reach nobody as they were meant, so these two say less than in a body.
+    let header = |most: u64| json!({ "type": "string", "maxLength": most });
+    let all = json!({ "anyOf": [{ "const": "*" }, release] });
+    let mut parameters = Map::new();
+    for (key, place, named, schema, text) in [
+        (
+            "release",
+            "path",
+            "release",
+            release.clone(),
+            "The release's name.",
+        ),
+        (
+            "scope",
+            "path",
+            "release",
+            release.clone(),
+            "The release's name, or `all`.",
+        ),
+        (
+            "featureScope",
+            "path",
+            "release",
+            all,
+            "The release's name, or `*` (also `all`).",
+        ),
+        (
+            "cohort",
+            "path",
+            "name",
+            json!(of::<CohortName>(g)),
+            "The cohort's name.",
+        ),
+        (
+            "tokenId",
+            "path",
+            "id",
+            name.clone(),
+            "The token's id, which is no secret.",
+        ),
+        ("approvalId", "path", "id", name, "The approval's id."),
+        (
+            "version",
+            "path",
+            "version",
+            version,
+            "A version, with or without a `v`. `1.1.0-beta` means the highest `1.1.0-beta.N`.",
+        ),
+        (
+            "id",
+            "query",
+            "id",
+            given.clone(),
+            "Who asks, if `X-Caro-Id` does not say so.",
+        ),
+        (
+            "X-Caro-Id",
+            "header",
+            "X-Caro-Id",
+            header(256),
+            "Who asks. Else their network counts.",
+        ),
+        (
+            "Accept",
+            "header",
+            "Accept",
+            text.clone(),
+            "`text/html` for the page.",
+        ),
+        (
+            "If-None-Match",
+            "header",
+            "If-None-Match",
+            text.clone(),
+            "An ETag that the client has.",
+        ),
+        (
+            "dry_run",
+            "query",
+            "dry_run",
+            flag.clone(),
+            "`1`: say what would change.",
+        ),
+        (
+            "confirm",
+            "query",
+            "confirm",
+            flag,
+            "`1`: as `confirm` in the body.",
+        ),
+        (
+            "reason",
+            "query",
+            "reason",
+            reason.clone(),
+            "Why, if the body does not say so.",
+        ),
+        ("X-Reason", "header", "X-Reason", header(500), "The same."),
+        (
+            "If-Match",
+            "header",
+            "If-Match",
+            json!({ "type": "string", "pattern": "^(\\*|\"[0-9]+\")$", "examples": ["*"] }),
+            "The revision that the change was made for, as `ETag` has it.",
+        ),
+        (
+            "Idempotency-Key",
+            "header",
+            "Idempotency-Key",
+            json!({ "type": "string", "minLength": 1, "maxLength": 128 }),
+            "The same request with the same key is carried out once, and answered again for a day.",
+        ),
+        (
+            "limit",
+            "query",
+            "limit",
+            json!({ "type": "integer", "minimum": 1, "maximum": 10_000 }),
+            "Rows: 50 if left out, at most 500; as NDJSON at most 10000, which is usual.",
+        ),
+        (
+            "before",
+            "query",
+            "before",
+            json!({ "type": "integer", "minimum": 0 }),
+            "Rows before this number: `next_before` of the page before.",
+        ),
+        (
+            "actor",
+            "query",
+            "actor",
+            text.clone(),
+            "By this actor's id.",
+        ),
+        (
+            "action",
+            "query",
+            "action",
+            text.clone(),
+            "Of this kind, such as `release.set`.",
+        ),
+        (
+            "target",
+            "query",
+            "target",
+            text,
+            "Of this target, such as a release.",
+        ),
+        (
+            "since",
+            "query",
+            "since",
+            time.clone(),
+            "Not before this time.",
+        ),
+        ("until", "query", "until", time, "Not after this time."),
+        (
+            "format",
+            "query",
+            "format",
+            json!({ "type": "string", "enum": ["json", "ndjson"] }),
+            "Or `Accept: application/x-ndjson`.",
+        ),
+        ("explainId", "query", "id", given, "The requester's id."),
+        (
+            "ip",
+            "query",
+            "ip",
+            json!(of::<Address>(g)),
+            "The requester's address.",
+        ),
+        (
+            "explainRelease",
+            "query",
+            "release",
+            release,
+            "One release alone.",
+        ),
+        (
+            "at",
+            "query",
+            "at",
+            json!({ "type": "integer", "minimum": 1 }),
+            "As of this revision.",
+        ),
+    ] {
+        let mut parameter = json!({
+            "in": place, "name": named, "schema": schema, "description": text,
+        });
+        if place == "path" {
+            parameter["required"] = true.into();
+        }
+        parameters.insert(key.to_owned(), parameter);
+    }
+    Value::Object(parameters)
+}

@@ -1,0 +1,98 @@
+//! Which role may make which call (seed 001, "Access Control").
+
+use crate::core::role::Role;
+
+/// A call of the control API, as far as permission goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    SetRelease,
+    PutRelease,
+    DeleteRelease,
+    EmergencyStop,
+    ClearStop,
+    Pause,
+    Resume,
+    Rollback,
+    Approve,
+    SetFeatures,
+    ReadKillSwitches,
+    SetKillSwitches,
+    ReadCanary,
+    SetCanary,
+    ReadCohorts,
+    PutCohort,
+    DeleteCohort,
+    SetMembers,
+    ReadApprovals,
+    WithdrawApproval,
+    ReadTokens,
+    MintToken,
+    RevokeToken,
+    ReadAudit,
+    VerifyAudit,
+    Explain,
+    ReadConfig,
+    PutConfig,
+    ReadOps,
+}
+
+/// Every call with the roles that may make it, the least of them last. A release manager may make
+/// each.
+pub const PERMISSIONS: [(Call, &[Role]); 29] = {
+    use Role::{Bot, Engineer, EngineeringLead, ReleaseManager, Viewer};
+    const MANAGER: &[Role] = &[ReleaseManager];
+    const FEATURES: &[Role] = &[ReleaseManager, EngineeringLead, Engineer];
+    const EVERYBODY: &[Role] = &[ReleaseManager, EngineeringLead, Engineer, Bot, Viewer];
+    [
+        (Call::SetRelease, MANAGER),
+        (Call::PutRelease, MANAGER),
+        (Call::DeleteRelease, MANAGER),
+        (Call::EmergencyStop, MANAGER),
+        (Call::ClearStop, MANAGER),
+        (Call::Pause, MANAGER),
+        (Call::Resume, MANAGER),
+        (Call::Rollback, MANAGER),
+        (Call::Approve, MANAGER),
+        // An engineer's are checked one by one: `core::ledger::features`.
+        (Call::SetFeatures, FEATURES),
+        (Call::ReadKillSwitches, EVERYBODY),
+        (Call::SetKillSwitches, MANAGER),
+        (Call::ReadCanary, EVERYBODY),
+        (Call::SetCanary, MANAGER),
+        (Call::ReadCohorts, EVERYBODY),
+        (Call::PutCohort, MANAGER),
+        (Call::DeleteCohort, MANAGER),
+        (Call::SetMembers, MANAGER),
+        (Call::ReadApprovals, EVERYBODY),
+        (Call::WithdrawApproval, MANAGER),
+        (Call::ReadTokens, MANAGER),
+        (Call::MintToken, MANAGER),
+        (Call::RevokeToken, MANAGER),
+        (Call::ReadAudit, EVERYBODY),
+        (Call::VerifyAudit, EVERYBODY),
+        (Call::Explain, EVERYBODY),
+        // It holds the salt and the members' hashes.
+        (Call::ReadConfig, MANAGER),
+        (Call::PutConfig, MANAGER),
+        (Call::ReadOps, EVERYBODY),
+    ]
+};
+
+impl Call {
+    /// The roles that may make this call.
+    pub fn roles(self) -> &'static [Role] {
+        PERMISSIONS
+            .iter()
+            .find(|(call, _)| *call == self)
+            .map_or(&[], |(_, roles)| roles)
+    }
+
+    pub fn allows(self, role: Role) -> bool {
+        self.roles().contains(&role)
+    }
+
+    /// The least of the roles that may make it, for an answer that says what is missing.
+    pub fn least(self) -> Role {
+        self.roles().last().copied().unwrap_or(Role::ReleaseManager)
+    }
+}

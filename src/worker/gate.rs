@@ -1,0 +1,144 @@
+//! Between the edge and the ledger: calls are forwarded, with limits on what they may cost.
+
+use std::time::Duration;
+
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use worker::Env;
+use worker::wasm_bindgen_futures::JsFuture;
+
+use crate::api::control::{max_body, throttle};
+use crate::api::reply::Reply;
+use crate::api::request::Request;
+use crate::wire::looks::LedgerLook;
+use crate::wire::problem::ProblemType;
+
+use super::convert::{Incoming, JsInit, respond_with};
+use super::js::{Fetcher, Namespace, RateLimit, binding, object, read_body};
+use super::kv::{settled, within};
+use super::ledger::{LAST_GOOD, LOOK, TICK};
+
+/// How long the ledger may take over a call. A stop waits for KV.
+const CALL_LIMIT: Duration = Duration::from_secs(12);
+
+/// How long a look at the ledger may take: `/health` is asked by monitors that do not wait.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// The one instance.
+fn ledger(env: &Env) -> Option<Fetcher> {
+    binding::<Namespace>(env, "LEDGER")?
+        .get_by_name("main")
+        .ok()
+}
+
+/// Forwards a call and gives its answer.
+pub async fn call(
+    incoming: &Incoming,
+    request: &web_sys::Request,
+    env: &Env,
+) -> Result<JsValue, JsValue> {
+    let head = incoming.is_head();
+    let refuse = |reply: Reply| respond_with(&reply, head);
+    if let Some(key) = throttle::write_key(incoming)
+        && is_over(env, "WRITE_LIMIT", key).await
+    {
+        return refuse(throttle::too_many("Too many changes with this token."));
+    }
+    let limit = max_body(incoming.path());
+    // A limit is far below 4 GiB.
+    let body = JsFuture::from(read_body(request, limit as u32)?).await?;
+    if body.is_null() {
+        let detail = format!("At most {limit} bytes are taken here; send less at a time.");
+        return refuse(Reply::sealed_problem(ProblemType::BodyTooLarge, &detail));
+    }
+    let Some(stub) = ledger(env) else {
+        return refuse(unavailable(
+            "The binding LEDGER is missing; see wrangler.toml.",
+        ));
+    };
+    let options = object([
+        ("method", incoming.method().into()),
+        ("headers", request.headers().into()),
+    ]);
+    if body.unchecked_ref::<Uint8Array>().length() > 0 {
+        Reflect::set(&options, &"body".into(), &body)?;
+    }
+    let asked = settled(stub.fetch(incoming.url(), &options));
+    let response: web_sys::Response = match within(CALL_LIMIT, asked).await {
+        Some(Ok(response)) => response.unchecked_into(),
+        _ => {
+            return refuse(unavailable(
+                "The ledger did not answer. The change may have been made: look before you repeat \
+                 it, or repeat it with the same Idempotency-Key.",
+            ));
+        }
+    };
+    if response.status() == 401
+        && let Some(key) = throttle::address_key(incoming)
+        && is_over(env, "AUTH_LIMIT", key).await
+    {
+        return refuse(throttle::too_many(
+            "Too many failed attempts from this address.",
+        ));
+    }
+    // As a whole, so that the answer has a length.
+    let body = JsFuture::from(response.array_buffer()?).await?;
+    let is_bodiless = head || response.status() == 204;
+    let body = if is_bodiless { JsValue::NULL } else { body };
+    JsInit::new(response.status(), &response.headers())?.response(&body)
+}
+
+fn unavailable(detail: &str) -> Reply {
+    Reply::sealed_problem(ProblemType::LedgerUnavailable, detail).with("Retry-After", "5")
+}
+
+/// Whether the platform says that a key has had its share. Where it has no such limit, or fails,
+/// nobody is refused.
+async fn is_over(env: &Env, name: &str, key: String) -> bool {
+    let Some(limiter) = binding::<RateLimit>(env, name) else {
+        return false;
+    };
+    let asked = limiter.limit(&object([("key", key.into())]));
+    let outcome = within(LOOK_LIMIT, settled(asked)).await;
+    let Some(Ok(outcome)) = outcome else {
+        return false;
+    };
+    Reflect::get(&outcome, &"success".into()).is_ok_and(|success| success.as_bool() == Some(false))
+}
+
+/// What the ledger says of itself.
+///
+/// # Errors
+/// Why it says nothing.
+pub async fn look(env: &Env) -> Result<LedgerLook, String> {
+    let text = ask(env, LOOK).await?;
+    serde_json::from_str(&text).map_err(|_| "its answer cannot be read".to_owned())
+}
+
+/// The configuration that the ledger published last.
+pub async fn last_good(env: &Env) -> Option<String> {
+    ask(env, LAST_GOOD).await.ok()
+}
+
+/// Has the ledger look at KV: somebody edited it.
+pub async fn poke(env: &Env) {
+    // It looks by itself within a minute.
+    let _ = ask(env, TICK).await;
+}
+
+async fn ask(env: &Env, path: &str) -> Result<String, String> {
+    let stub = ledger(env).ok_or("the binding LEDGER is missing; see wrangler.toml")?;
+    let options = object([("method", "POST".into())]);
+    let asked = async {
+        let response = settled(stub.fetch(&format!("https://ledger{path}"), &options)).await?;
+        let response: web_sys::Response = response.unchecked_into();
+        let text = JsFuture::from(response.text()?).await?;
+        Ok::<_, JsValue>((response.ok(), text.as_string().unwrap_or_default()))
+    };
+    match within(LOOK_LIMIT, asked).await {
+        Some(Ok((true, text))) => Ok(text),
+        Some(Ok((false, _))) => Err("it has nothing to say".to_owned()),
+        Some(Err(_)) => Err("it failed".to_owned()),
+        None => Err("it did not answer in time".to_owned()),
+    }
+}

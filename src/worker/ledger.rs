@@ -1,0 +1,375 @@
+//! The Durable Object: one instance holds the ledger. It loads, calls [`crate::api::control`],
+//! stores, publishes and replies; no rule is here.
+//!
+//! The state is borrowed only between awaits. The rows of one call and the alarm that sees to the
+//! rest are written without an await between them, so they land together or not at all.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use js_sys::{Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+use worker::Env;
+use worker::wasm_bindgen_futures::JsFuture;
+
+use crate::api::control::ledger::Ledger;
+use crate::api::control::{self, Environment};
+use crate::api::ports::{Alert, StoreError};
+use crate::api::reply::Reply;
+use crate::api::request::Request;
+use crate::auth::token::{MIN_ADMIN_BYTES, TokenHash};
+use crate::core::decode::Problem;
+use crate::core::ledger::kv::Seen;
+use crate::core::time::Timestamp;
+use crate::wire::problem::ProblemType;
+
+use super::convert::{Incoming, respond_with};
+use super::js::{ObjectState, Storage, fetch_url, object, promise};
+use super::kv::{self, settled, within};
+use super::store::SqlStore;
+use super::{defaults, now, variable};
+
+/// How long a write waits for KV, to see whether somebody edited it. The write is not refused when
+/// KV does not answer: the edit is taken in later.
+const LOOK_LIMIT: Duration = Duration::from_millis(1_500);
+
+/// How long a stop waits to be written to KV before its answer says that it was not yet.
+const PUBLISH_LIMIT: Duration = Duration::from_millis(2_500);
+
+/// How long a webhook may take.
+const WEBHOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Between two alarms at least, so that work which another task is at is not asked for in a loop.
+const PAUSE_MS: u64 = 100;
+
+/// A publisher that has not ended after this long was ended by the runtime.
+const LOCK_MS: u64 = 20_000;
+
+/// What the object is asked by the Worker itself, below a path that no request from outside reaches.
+pub const TICK: &str = "/__ledger/tick";
+pub const LOOK: &str = "/__ledger/look";
+pub const LAST_GOOD: &str = "/__ledger/last-good";
+
+/// One thing that only one task may do at a time, unless it died over it.
+#[derive(Default)]
+struct Lock(Cell<Option<Timestamp>>);
+
+impl Lock {
+    fn take(&self) -> bool {
+        let now = now();
+        if self
+            .0
+            .get()
+            .is_some_and(|at| now.millis_since(at) < LOCK_MS)
+        {
+            return false;
+        }
+        self.0.set(Some(now));
+        true
+    }
+
+    fn free(&self) {
+        self.0.set(None);
+    }
+}
+
+struct Inner {
+    storage: Storage,
+    env: Env,
+    /// `None` until it was opened; opening is tried again with each call.
+    ledger: RefCell<Option<Ledger<SqlStore>>>,
+    publishing: Lock,
+    delivering: Lock,
+}
+
+/// The class that `wrangler.toml` binds as `LEDGER`.
+#[wasm_bindgen(js_name = Ledger)]
+pub struct LedgerObject(std::rc::Rc<Inner>);
+
+#[wasm_bindgen(js_class = Ledger)]
+impl LedgerObject {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: ObjectState, env: JsValue) -> Self {
+        Self(std::rc::Rc::new(Inner {
+            storage: state.storage(),
+            env: env.unchecked_into(),
+            ledger: RefCell::new(None),
+            publishing: Lock::default(),
+            delivering: Lock::default(),
+        }))
+    }
+
+    /// A call.
+    pub fn fetch(&self, request: web_sys::Request) -> Promise {
+        let inner = self.0.clone();
+        promise(async move { inner.fetch(request).await })
+    }
+
+    /// What is due by the clock.
+    pub fn alarm(&self) -> Promise {
+        let inner = self.0.clone();
+        promise(async move {
+            inner.work().await;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+}
+
+impl Inner {
+    /// Does something with the ledger, opened.
+    fn with<T>(
+        &self,
+        f: impl FnOnce(&mut Ledger<SqlStore>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut slot = self.ledger.borrow_mut();
+        let ledger = match &mut *slot {
+            Some(ledger) => ledger,
+            empty => {
+                let store = SqlStore::open(self.storage.clone())?;
+                empty.insert(Ledger::open(store, defaults(&self.env).0)?)
+            }
+        };
+        f(ledger)
+    }
+
+    async fn fetch(&self, request: web_sys::Request) -> Result<JsValue, JsValue> {
+        let incoming = Incoming::new(&request);
+        let reply = match incoming.path() {
+            TICK => {
+                self.work().await;
+                json(200, String::new())
+            }
+            LOOK => self.look_reply(),
+            LAST_GOOD => match self.with(|ledger| Ok(ledger.live.state.published())) {
+                Ok(Some(text)) => json(200, text),
+                Ok(None) | Err(_) => json(404, String::new()),
+            },
+            _ => self.call(&incoming, request).await?,
+        };
+        respond_with(&reply, incoming.is_head())
+    }
+
+    fn look_reply(&self) -> Reply {
+        let webhook = self.webhook().is_some();
+        let look = self.with(|ledger| control::serve::look(ledger, webhook, now()));
+        match look {
+            Ok(look) => json(200, serde_json::to_string(&look).unwrap_or_default()),
+            Err(e) => {
+                log(&e.0);
+                unavailable()
+            }
+        }
+    }
+
+    async fn call(&self, incoming: &Incoming, request: web_sys::Request) -> Result<Reply, JsValue> {
+        let bytes = JsFuture::from(request.array_buffer()?).await?;
+        let body = Uint8Array::new(&bytes).to_vec();
+        let environment = self.environment()?;
+        let writes = self.with(|l| Ok(control::serve::may_write(l, incoming, &environment)));
+        if writes.is_ok_and(|writes| writes) {
+            // A person's edit comes first: what is written now is written over it.
+            let seen = within(LOOK_LIMIT, kv::read(&self.env)).await;
+            if let Some(seen) = seen {
+                self.take_in(seen);
+            }
+        }
+        let replied = self.with(|ledger| {
+            let before = ledger.live.state.seq;
+            let stop = ledger.live.state.stop_value();
+            let reply = control::handle(ledger, incoming, &body, &environment);
+            let changed = ledger.live.state.seq != before;
+            Ok((reply, changed, stop != ledger.live.state.stop_value()))
+        });
+        let (reply, changed, stop_changed) = match replied {
+            Ok(replied) => replied,
+            Err(e) => {
+                log(&e.0);
+                return Ok(unavailable());
+            }
+        };
+        if changed {
+            self.wake(0);
+        }
+        if stop_changed {
+            let published = within(PUBLISH_LIMIT, self.publish()).await.is_some()
+                && self
+                    .with(|ledger| Ok(ledger.stop_landed()))
+                    .unwrap_or(false);
+            self.wake(0);
+            return Ok(control::serve::with_published(reply, published));
+        }
+        Ok(reply)
+    }
+
+    fn environment(&self) -> Result<Environment, JsValue> {
+        let admin = variable(&self.env, "ADMIN_TOKEN")
+            .filter(|token| token.len() >= MIN_ADMIN_BYTES)
+            .map(|token| TokenHash::of(&token));
+        let mut random = [0; 48];
+        getrandom::fill(&mut random).map_err(|_| JsValue::from_str("no randomness"))?;
+        Ok(Environment {
+            now: now(),
+            admin,
+            random,
+            webhook: self.webhook().is_some(),
+        })
+    }
+
+    fn webhook(&self) -> Option<String> {
+        variable(&self.env, "ALERT_WEBHOOK").filter(|url| !url.is_empty())
+    }
+
+    /// Everything that is due: the clock's, KV's, the alerts'; then the alarm for what is next.
+    async fn work(&self) {
+        let ticked = self.with(|ledger| ledger.tick(now()).map_err(stored));
+        if let Err(e) = ticked {
+            log(&e.0);
+        }
+        self.publish().await;
+        self.deliver().await;
+        let forgotten = self.with(|ledger| ledger.forget(now()));
+        if let Err(e) = forgotten {
+            log(&e.0);
+        }
+        self.wake(PAUSE_MS);
+    }
+
+    /// Takes in what KV says.
+    fn take_in(&self, read: crate::api::edge::Read) -> Option<Seen> {
+        let seen = match (read.config, read.stop) {
+            (Ok(config), Ok(stop)) => Seen { config, stop },
+            (Err(e), _) | (_, Err(e)) => {
+                let noted = self.with(|ledger| {
+                    ledger.could_not_look(&e.to_string());
+                    Ok(())
+                });
+                if let Err(e) = noted {
+                    log(&e.0);
+                }
+                return None;
+            }
+        };
+        let looked = self.with(|ledger| ledger.look(&seen, now()).map_err(stored));
+        match looked {
+            Ok(()) => Some(seen),
+            Err(e) => {
+                log(&e.0);
+                None
+            }
+        }
+    }
+
+    /// Brings KV up to what the ledger says, as far as that is due. One at a time: two writers could
+    /// land in the wrong order.
+    async fn publish(&self) {
+        if !self.publishing.take() {
+            return;
+        }
+        let seen = self.take_in(kv::read(&self.env).await);
+        let puts = self.with(|ledger| Ok(ledger.puts(seen.as_ref(), now())));
+        for put in puts.unwrap_or_default() {
+            let result = kv::write(&self.env, &put).await;
+            let wrote = self.with(|ledger| ledger.wrote(&put, result, now()).map_err(stored));
+            if let Err(e) = wrote {
+                log(&e.0);
+            }
+        }
+        self.publishing.free();
+    }
+
+    /// Delivers the alerts that are due.
+    async fn deliver(&self) {
+        let Some(url) = self.webhook() else {
+            return;
+        };
+        if !self.delivering.take() {
+            return;
+        }
+        let alerts = self.with(|ledger| ledger.alerts(now())).unwrap_or_default();
+        let mut results: Vec<(Alert, Result<(), String>)> = Vec::new();
+        for alert in alerts {
+            let result = post(&url, &control::serve::webhook_body(&alert)).await;
+            results.push((alert, result));
+        }
+        if !results.is_empty() {
+            let noted = self.with(|ledger| ledger.delivered(&results, now()));
+            if let Err(e) = noted {
+                log(&e.0);
+            }
+        }
+        self.delivering.free();
+    }
+
+    /// Sets the alarm for what is next, no sooner than after a pause. The write is a part of those
+    /// before it.
+    fn wake(&self, pause_ms: u64) {
+        let webhook = self.webhook().is_some();
+        let at = self.with(|ledger| ledger.wake_at(webhook, now()));
+        match at {
+            Ok(at) => {
+                let at = at.max(now().plus_millis(pause_ms));
+                // Nothing waits for it: a failed write of the storage resets the object.
+                let _ = self.storage.set_alarm(at.millis() as f64);
+            }
+            Err(e) => log(&e.0),
+        }
+    }
+}
+
+fn stored(failure: control::ledger::Failure) -> StoreError {
+    match failure {
+        control::ledger::Failure::Store(e) => e,
+        control::ledger::Failure::Rejected(rejection) => {
+            StoreError(format!("the ledger refused its own work: {rejection:?}"))
+        }
+    }
+}
+
+/// Sends one alert.
+async fn post(url: &str, body: &str) -> Result<(), String> {
+    let headers = object([("Content-Type", "application/json".into())]);
+    let options = object([
+        ("method", "POST".into()),
+        ("headers", headers.into()),
+        ("body", body.into()),
+    ]);
+    let answer = within(WEBHOOK_LIMIT, settled(fetch_url(url, &options))).await;
+    match answer {
+        None => Err("the webhook did not answer in time".to_owned()),
+        // The message could hold the webhook's address, which is a secret.
+        Some(Err(_)) => Err("the webhook could not be reached".to_owned()),
+        Some(Ok(response)) => {
+            let response: web_sys::Response = response.unchecked_into();
+            match response.ok() {
+                true => Ok(()),
+                false => Err(format!("the webhook answered {}", response.status())),
+            }
+        }
+    }
+}
+
+fn json(status: u16, body: String) -> Reply {
+    Reply::new(status, "application/json", "no-store", body)
+}
+
+fn unavailable() -> Reply {
+    Reply::problem(
+        ProblemType::LedgerUnavailable,
+        "The ledger's storage failed; nothing was changed. Try again in a moment.",
+    )
+    .with("Retry-After", "5")
+}
+
+/// For whoever runs the Worker: never a request's content.
+fn log(what: &str) {
+    worker::console_error!("ledger: {what}");
+}
+
+/// What is wrong with the secrets, for `/health`.
+pub fn secret_problems(env: &Env) -> Option<Problem> {
+    let token = variable(env, "ADMIN_TOKEN")?;
+    (token.len() < MIN_ADMIN_BYTES).then(|| Problem {
+        path: "/ADMIN_TOKEN".to_owned(),
+        message: format!("is not used: it must be at least {MIN_ADMIN_BYTES} characters long"),
+    })
+}

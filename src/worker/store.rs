@@ -1,0 +1,320 @@
+//! The ledger's store: the SQLite of its Durable Object.
+
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+
+use crate::api::ports::{Alert, AlertCounts, Batch, Delivery, Search, Store, StoreError, Stored};
+use crate::core::ledger::SCHEMA;
+use crate::core::time::Timestamp;
+
+use super::js::{Storage, query, write_all};
+use super::kv::message;
+
+/// What leads from each version of the tables to the next. Append to this; never change what was
+/// released. The number of those carried out is in `meta`.
+const MIGRATIONS: [&[&str]; SCHEMA as usize] = [&[
+    "CREATE TABLE log (seq INTEGER PRIMARY KEY, revision INTEGER NOT NULL, at INTEGER NOT NULL, \
+     actor TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL, text TEXT NOT NULL, \
+     hash TEXT NOT NULL)",
+    "CREATE INDEX log_revision ON log (revision)",
+    "CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+    "CREATE TABLE answer (key TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL)",
+    "CREATE INDEX answer_at ON answer (at)",
+    "CREATE TABLE alert (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, \
+     text TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL, \
+     delivered INTEGER, error TEXT)",
+    "CREATE INDEX alert_waiting ON alert (next) WHERE delivered IS NULL",
+    "CREATE TABLE published (revision INTEGER PRIMARY KEY, hash TEXT NOT NULL)",
+]];
+
+/// The tables.
+pub struct SqlStore {
+    storage: Storage,
+}
+
+type Rows = Vec<Vec<JsValue>>;
+
+impl SqlStore {
+    /// Brings the tables up to this version.
+    ///
+    /// # Errors
+    /// When SQLite fails, or a newer router has been here: its tables are not touched.
+    pub fn open(storage: Storage) -> Result<Self, StoreError> {
+        let store = Self { storage };
+        let mut writes = Writes::default();
+        writes.add(
+            "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+            [],
+        );
+        writes.run(&store.storage)?;
+        let done = store.meta("schema")?.and_then(|text| text.parse().ok());
+        let done: usize = done.unwrap_or(0);
+        if done > MIGRATIONS.len() {
+            return Err(StoreError(format!(
+                "its tables are of version {done}, newer than this router's {}",
+                MIGRATIONS.len()
+            )));
+        }
+        for (version, migration) in MIGRATIONS.iter().enumerate().skip(done) {
+            let mut writes = Writes::default();
+            for statement in *migration {
+                writes.add(statement, []);
+            }
+            writes.set_meta("schema", &(version + 1).to_string());
+            writes.run(&store.storage)?;
+        }
+        Ok(store)
+    }
+
+    fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let rows = self.query("SELECT value FROM meta WHERE key = ?", [key.into()])?;
+        Ok(first_text(&rows))
+    }
+
+    fn query<const N: usize>(&self, text: &str, values: [JsValue; N]) -> Result<Rows, StoreError> {
+        let values = values.iter().collect::<Array>();
+        self.query_list(text, &values)
+    }
+
+    fn query_list(&self, text: &str, values: &Array) -> Result<Rows, StoreError> {
+        let rows = query(&self.storage, text, values).map_err(failed)?;
+        Ok(rows.iter().map(|row| Array::from(&row).to_vec()).collect())
+    }
+}
+
+fn failed(error: JsValue) -> StoreError {
+    StoreError(message(&error))
+}
+
+/// Numbers of ours stay below 2^53.
+fn number(value: u64) -> JsValue {
+    JsValue::from_f64(value as f64)
+}
+
+fn time(value: Timestamp) -> JsValue {
+    JsValue::from_f64(value.millis() as f64)
+}
+
+fn as_u64(value: Option<&JsValue>) -> u64 {
+    value.and_then(JsValue::as_f64).unwrap_or(0.0) as u64
+}
+
+fn as_time(value: Option<&JsValue>) -> Timestamp {
+    Timestamp::from_millis(value.and_then(JsValue::as_f64).unwrap_or(0.0) as i64)
+}
+
+fn as_text(value: Option<&JsValue>) -> String {
+    value.and_then(JsValue::as_string).unwrap_or_default()
+}
+
+fn first_text(rows: &Rows) -> Option<String> {
+    rows.first()?.first()?.as_string()
+}
+
+const COLUMNS: &str = "SELECT seq, revision, at, actor, action, target, text, hash FROM log";
+
+fn stored(rows: &Rows) -> Vec<Stored> {
+    let row = |row: &Vec<JsValue>| Stored {
+        seq: as_u64(row.first()),
+        revision: as_u64(row.get(1)),
+        at: as_time(row.get(2)),
+        actor: as_text(row.get(3)),
+        action: as_text(row.get(4)),
+        target: as_text(row.get(5)),
+        text: as_text(row.get(6)),
+        hash: as_text(row.get(7)),
+    };
+    rows.iter().map(row).collect()
+}
+
+/// Statements that are carried out together.
+#[derive(Default)]
+struct Writes(Array);
+
+impl Writes {
+    fn add<const N: usize>(&mut self, text: &str, values: [JsValue; N]) {
+        let values = values.iter().collect::<Array>();
+        self.0.push(&Array::of2(&text.into(), &values));
+    }
+
+    fn set_meta(&mut self, key: &str, value: &str) {
+        self.add(
+            "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+            [key.into(), value.into()],
+        );
+    }
+
+    fn run(self, storage: &Storage) -> Result<(), StoreError> {
+        write_all(storage, &self.0).map_err(failed)
+    }
+}
+
+impl Store for SqlStore {
+    fn checkpoint(&self, seq: u64) -> Result<Option<(u64, String)>, StoreError> {
+        let rows = self.query(
+            "SELECT seq, text FROM checkpoint WHERE seq <= ? ORDER BY seq DESC LIMIT 1",
+            // SQLite's integers are signed; whoever asks for the last gives the largest there is.
+            [number(seq.min(1 << 53))],
+        )?;
+        Ok(rows
+            .first()
+            .map(|row| (as_u64(row.first()), as_text(row.get(1)))))
+    }
+
+    fn rows(&self, after: u64, limit: u64) -> Result<Vec<Stored>, StoreError> {
+        let text = format!("{COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?");
+        Ok(stored(&self.query(&text, [number(after), number(limit)])?))
+    }
+
+    fn search(&self, search: &Search) -> Result<Vec<Stored>, StoreError> {
+        let mut text = format!("{COLUMNS} WHERE 1");
+        let values = Array::new();
+        let mut add = |condition: &str, value: Option<JsValue>| {
+            if let Some(value) = value {
+                text.push_str(condition);
+                values.push(&value);
+            }
+        };
+        let given = |text: &Option<String>| text.as_deref().map(JsValue::from_str);
+        add(" AND seq < ?", search.before.map(number));
+        add(" AND actor = ?", given(&search.actor));
+        add(" AND target = ?", given(&search.target));
+        add(" AND at >= ?", search.since.map(time));
+        add(" AND at <= ?", search.until.map(time));
+        if let Some(action) = &search.action {
+            add(" AND (action = ?", Some(action.as_str().into()));
+            add(
+                " OR substr(action, 1, instr(action, '.') - 1) = ?)",
+                Some(action.as_str().into()),
+            );
+        }
+        add(" ORDER BY seq DESC LIMIT ?", Some(number(search.limit)));
+        Ok(stored(&self.query_list(&text, &values)?))
+    }
+
+    fn row_at_revision(&self, revision: u64) -> Result<Option<u64>, StoreError> {
+        let rows = self.query(
+            "SELECT max(seq) FROM log WHERE revision <= ?",
+            [number(revision)],
+        )?;
+        let seq = rows.first().and_then(|row| row.first()?.as_f64());
+        Ok(seq.map(|seq| seq as u64))
+    }
+
+    fn answer(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let rows = self.query("SELECT text FROM answer WHERE key = ?", [key.into()])?;
+        Ok(first_text(&rows))
+    }
+
+    fn alerts(&self, limit: u64) -> Result<Vec<Alert>, StoreError> {
+        let rows = self.query(
+            "SELECT id, at, text, attempts, next FROM alert WHERE delivered IS NULL \
+             ORDER BY next, id LIMIT ?",
+            [number(limit)],
+        )?;
+        let alert = |row: &Vec<JsValue>| Alert {
+            id: as_u64(row.first()),
+            at: as_time(row.get(1)),
+            text: as_text(row.get(2)),
+            attempts: as_u64(row.get(3)) as u32,
+            next: as_time(row.get(4)),
+        };
+        Ok(rows.iter().map(alert).collect())
+    }
+
+    fn alert_counts(&self) -> Result<AlertCounts, StoreError> {
+        let rows = self.query(
+            "SELECT count(*), count(delivered), min(CASE WHEN delivered IS NULL THEN at END), \
+             (SELECT error FROM alert WHERE delivered IS NULL AND error IS NOT NULL \
+              ORDER BY id DESC LIMIT 1) FROM alert",
+            [],
+        )?;
+        let row = rows.first().map(Vec::as_slice).unwrap_or_default();
+        let delivered = as_u64(row.get(1));
+        Ok(AlertCounts {
+            pending: as_u64(row.first()) - delivered,
+            delivered,
+            oldest: row
+                .get(2)
+                .filter(|v| v.as_f64().is_some())
+                .map(|v| as_time(Some(v))),
+            last_error: row.get(3).and_then(JsValue::as_string),
+        })
+    }
+
+    fn publication(&self) -> Result<Option<String>, StoreError> {
+        self.meta("publication")
+    }
+
+    fn published(&self, revision: u64) -> Result<Option<String>, StoreError> {
+        let rows = self.query(
+            "SELECT hash FROM published WHERE revision = ?",
+            [number(revision)],
+        )?;
+        Ok(first_text(&rows))
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let mut writes = Writes::default();
+        if let Some(row) = &batch.row {
+            writes.add(
+                "INSERT INTO log (seq, revision, at, actor, action, target, text, hash) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    number(row.seq),
+                    number(row.revision),
+                    time(row.at),
+                    row.actor.as_str().into(),
+                    row.action.as_str().into(),
+                    row.target.as_str().into(),
+                    row.text.as_str().into(),
+                    row.hash.as_str().into(),
+                ],
+            );
+        }
+        if let Some((seq, text)) = &batch.checkpoint {
+            writes.add(
+                "INSERT INTO checkpoint (seq, text) VALUES (?, ?)",
+                [number(*seq), text.as_str().into()],
+            );
+        }
+        for (at, text) in &batch.alerts {
+            writes.add(
+                "INSERT INTO alert (at, text, next) VALUES (?, ?, ?)",
+                [time(*at), text.as_str().into(), time(*at)],
+            );
+        }
+        for delivery in &batch.deliveries {
+            match delivery {
+                Delivery::Done { id, at } => writes.add(
+                    "UPDATE alert SET delivered = ?, attempts = attempts + 1, error = NULL \
+                     WHERE id = ?",
+                    [time(*at), number(*id)],
+                ),
+                Delivery::Failed { id, next, error } => writes.add(
+                    "UPDATE alert SET next = ?, attempts = attempts + 1, error = ? WHERE id = ?",
+                    [time(*next), error.as_str().into(), number(*id)],
+                ),
+            }
+        }
+        if let Some((key, at, text)) = &batch.answer {
+            writes.add(
+                "INSERT OR REPLACE INTO answer (key, at, text) VALUES (?, ?, ?)",
+                [key.as_str().into(), time(*at), text.as_str().into()],
+            );
+        }
+        if let Some(before) = batch.forget_before {
+            writes.add("DELETE FROM answer WHERE at < ?", [time(before)]);
+        }
+        if let Some(text) = &batch.publication {
+            writes.set_meta("publication", text);
+        }
+        if let Some((revision, hash)) = &batch.published {
+            writes.add(
+                "INSERT OR REPLACE INTO published (revision, hash) VALUES (?, ?)",
+                [number(*revision), hash.as_str().into()],
+            );
+        }
+        writes.run(&self.storage)
+    }
+}
