@@ -14,6 +14,7 @@ mod desk;
 mod memory;
 mod support;
 
+use caro_edge::api::control::ledger::Busy;
 use caro_edge::core::ledger::kv::{Seen, Value as KvValue};
 use serde_json::{Value, json};
 
@@ -154,29 +155,33 @@ fn delivery_is_tried_less_and_less_often_and_done_once() {
     );
     let mut waits = Vec::new();
     for _ in 0..13 {
-        let due = desk.ledger.alerts(desk.now).unwrap();
-        assert_eq!(due.len(), 1);
+        let alert = desk.ledger.begin_delivery(desk.now).unwrap().unwrap();
+        // It is under way, and nobody else's for half a minute.
+        let soon = desk.now.plus_millis(29_999);
+        assert_eq!(desk.ledger.begin_delivery(soon), Ok(None));
         desk.ledger
-            .delivered(&[(due[0].clone(), Err("refused".to_owned()))], desk.now)
+            .delivered(&alert, Err("refused".to_owned()), desk.now)
             .unwrap();
         let next = desk.ledger.store.kept.outbox[0].alert.next;
         waits.push(next.millis_since(desk.now) / 1000);
         // Not a moment before, and then it is what wakes the ledger.
         let early = caro_edge::core::time::Timestamp::from_millis(next.millis() - 1);
-        assert!(desk.ledger.alerts(early).unwrap().is_empty());
-        assert!(desk.ledger.wake_at(true, desk.now).unwrap() <= next);
+        assert_eq!(desk.ledger.begin_delivery(early), Ok(None));
+        let idle = Busy::default();
+        assert!(desk.ledger.wake_at(true, &idle, desk.now).unwrap() <= next);
         desk.now = next;
     }
     assert_eq!(
         waits,
         [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600]
     );
-    let due = desk.ledger.alerts(desk.now).unwrap();
-    desk.ledger
-        .delivered(&[(due[0].clone(), Ok(()))], desk.now)
-        .unwrap();
+    // One that was begun and never heard of again is tried once more.
+    desk.ledger.begin_delivery(desk.now).unwrap().unwrap();
+    desk.now = desk.now.plus_millis(30_000);
+    let alert = desk.ledger.begin_delivery(desk.now).unwrap().unwrap();
+    desk.ledger.delivered(&alert, Ok(()), desk.now).unwrap();
     let later = desk.now.plus_millis(1 << 40);
-    assert!(desk.ledger.alerts(later).unwrap().is_empty());
+    assert_eq!(desk.ledger.begin_delivery(later), Ok(None));
     let ops = desk.admin("GET", "/ops/status.json", Value::Null);
     assert_eq!(
         ops["alerts"],

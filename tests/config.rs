@@ -13,7 +13,7 @@
 mod problems;
 mod support;
 
-use caro_edge::core::config::{Config, MAX_BYTES};
+use caro_edge::core::config::{Config, MAX_BYTES, RESERVE_BYTES};
 use serde_json::{Value, json};
 
 use problems::{check, check_patch, check_words, problems};
@@ -66,7 +66,7 @@ fn what_is_no_document() {
         &[("", "recursion limit exceeded at line 1 column 128")],
     );
     check(
-        &" ".repeat(MAX_BYTES + 1),
+        &" ".repeat(MAX_BYTES + RESERVE_BYTES + 1),
         &[("", "at most 1048576 are read")],
     );
     check(

@@ -12,7 +12,9 @@
 mod support;
 
 use caro_edge::api::edge::{Edge, HARD_TTL_MS, Next, Read, ReadError, SOFT_TTL_MS};
+use caro_edge::core::config::MAX_BYTES;
 use caro_edge::core::defaults::Defaults;
+use caro_edge::core::ledger::kv;
 use caro_edge::core::time::Timestamp;
 use serde_json::json;
 
@@ -264,6 +266,35 @@ fn revisions_only_rise() {
     ] {
         apply(&mut edge, Ok(Some(&read)), ABSENT, 10);
         assert_eq!(served(&edge), expect);
+    }
+}
+
+/// What follows a person's document has to fit as well.
+#[test]
+fn what_leaves_no_room_is_not_taken_from_a_person() {
+    let mut edge = warm();
+    let far = revision(1 << 50, 0);
+    apply(&mut edge, Ok(Some(&far)), ABSENT, 6_000);
+    assert_eq!(served(&edge), BETA);
+    assert_eq!(edge.config_problems[0].path, "/revision");
+    let long = revision(8, 0) + &" ".repeat(MAX_BYTES);
+    apply(&mut edge, Ok(Some(&long)), ABSENT, 12_000);
+    assert_eq!(served(&edge), BETA);
+    assert!(edge.config_problems[0].message.contains("at most 1048576"));
+    // From the ledger it is.
+    for text in [long, far] {
+        let own = Some(kv::Value {
+            metadata: Some(kv::Metadata::of(8, &text)),
+            text,
+        });
+        let mut edge = warm();
+        let ticket = edge.begin();
+        let read = Read {
+            config: Ok(own),
+            stop: Ok(None),
+        };
+        edge.apply(read, ticket, at(18_000));
+        assert_eq!(edge.config_problems, []);
     }
 }
 

@@ -21,15 +21,15 @@ use std::sync::OnceLock;
 
 use caro_edge::api::control::ledger::state_at;
 use caro_edge::api::ports::Stored;
-use caro_edge::core::config::Config;
+use caro_edge::core::config::{Config, MAX_BYTES};
 use caro_edge::core::ledger::State;
 use caro_edge::core::ledger::event::{Change, GENESIS, Row};
-use caro_edge::core::ledger::kv::Publication;
+use caro_edge::core::ledger::kv::{self, Publication};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use commands::{Command, WHO, commands, run, staffed};
-use desk::Desk;
+use desk::{ADMIN, Desk};
 use memory::Memory;
 
 /// The log from its first row on.
@@ -356,6 +356,52 @@ fn a_last_row_that_is_gone_is_missed() {
     let verified = desk.verify();
     assert_eq!(verified["ok"], false);
     assert_eq!(verified["broken_at"], verified["rows"]);
+
+    // A restart does not forget it, and nor does what is written after it: no number and no
+    // revision is given out twice.
+    let (seq, revision) = (&verified["rows"], desk.ledger.live.state.revision);
+    let mut desk = desk.reopened();
+    let path = "/rollout/all/emergency-stop?reason=tampered";
+    let stop = desk.admin("POST", path, Value::Null);
+    assert_eq!(stop["revision"], revision + 1);
+    let mut desk = desk.reopened();
+    let verified = desk.verify();
+    assert_eq!(
+        (&verified["ok"], &verified["broken_at"]),
+        (&json!(false), seq)
+    );
+}
+
+#[test]
+fn the_largest_document_can_be_stopped() {
+    let filled = |members: usize| {
+        let members: Vec<String> = (0..members).map(|n| format!("{n:032x}")).collect();
+        support::document(&json!({"cohorts": {"filler": {"enabled": true, "members": members}}}))
+    };
+    // 35 bytes each.
+    let text = filled((MAX_BYTES - filled(0).len()) / 35);
+    assert!(text.len() > MAX_BYTES - 100);
+    let mut desk = Desk::empty();
+    let reply = desk.put_config(&text);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    // Nothing more goes in, but everything can be stopped and rolled back.
+    let patch: serde_json::Map<_, _> = (0..20)
+        .map(|n| (format!("one_more_{n}"), json!({"percentage": 10})))
+        .collect();
+    let (status, json) = desk.ask(ADMIN, "POST", "/features/*", Value::Object(patch));
+    assert_eq!(status, 422, "{json}");
+    desk.admin(
+        "POST",
+        "/rollout/v1.1.0-beta/rollback?reason=x",
+        Value::Null,
+    );
+    desk.admin("POST", "/rollout/all/emergency-stop?reason=x", Value::Null);
+    let published = desk.ledger.live.state.published().unwrap();
+    let own = kv::Value {
+        metadata: Some(kv::Metadata::of(9, &published)),
+        text: published,
+    };
+    assert!(own.config().is_ok());
 }
 
 /// The layout of what is stored. A change of it has to be meant: a new `SCHEMA`, and a migration.

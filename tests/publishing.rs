@@ -19,8 +19,10 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use caro_edge::api::control::ledger::Busy;
 use caro_edge::core::config::Config;
 use caro_edge::core::ledger::event::Row;
+use caro_edge::core::time::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -237,7 +239,7 @@ proptest! {
                 prop_assert!(desk.now >= end);
                 break;
             }
-            let wake = desk.ledger.wake_at(false, desk.now).unwrap();
+            let wake = desk.ledger.wake_at(false, &Busy::default(), desk.now).unwrap();
             prop_assert!(wake <= end.max(desk.now));
             // KV is none of this test's business: it only has drains wake it.
             let drain = caro_edge::core::ledger::drain_step(&desk.ledger.live, desk.now).unwrap().0;
@@ -340,7 +342,7 @@ fn failing_writes_are_retried_less_and_less_often_and_told_once() {
         .windows(2)
         .map(|pair| (pair[1] - pair[0]) / 1000)
         .collect();
-    assert_eq!(waits[..7], [1, 2, 4, 8, 16, 32, 60]);
+    assert_eq!(waits[..7], [1, 2, 4, 8, 10, 10, 10]);
     let told = |cloud: &Cloud| {
         let refused = cloud.desk.ledger.store.messages();
         refused
@@ -348,12 +350,59 @@ fn failing_writes_are_retried_less_and_less_often_and_told_once() {
             .count()
     };
     assert_eq!(told(&cloud), 1);
-    cloud.advance(61_000);
+    cloud.advance(11_000);
     assert_eq!(
         cloud.primary("config").unwrap().text,
         cloud.desk.ledger.live.state.published().unwrap()
     );
     assert_eq!(told(&cloud), 1);
+}
+
+#[test]
+fn a_clock_that_was_set_back_holds_nothing_up() {
+    let mut cloud = Cloud::new(Desk::with(&json!({})), vec![0]);
+    cloud.advance(10_000);
+    let path = "/rollout/all/emergency-stop?reason=x";
+    cloud.call("POST", path, Value::Null);
+    cloud.advance(2_000);
+    cloud.desk.now = Timestamp::from_millis(cloud.now().millis() - 3_600_000);
+    cloud.fails_until = cloud.now();
+    cloud.tried.clear();
+    cloud.call("POST", "/rollout/all/clear-stop?reason=x", Value::Null);
+    cloud.advance(2_000);
+    assert_eq!(cloud.primary("emergency-stop"), None);
+    cloud.call("POST", path, Value::Null);
+    cloud.advance(2_000);
+    assert_eq!(cloud.primary("emergency-stop").unwrap().text, "all");
+    let published = cloud.desk.ledger.live.state.published().unwrap();
+    assert_eq!(cloud.primary("config").unwrap().text, published);
+}
+
+/// What somebody is at is not asked for again before that has ended.
+#[test]
+fn a_busy_ledger_is_left_alone() {
+    let mut desk = Desk::with(&json!({}));
+    desk.admin("POST", "/rollout/all/emergency-stop?reason=x", Value::Null);
+    let until = desk.now.plus_millis(20_000);
+    let wake = |publishing, delivering| {
+        let busy = Busy {
+            publishing,
+            delivering,
+        };
+        desk.ledger.wake_at(true, &busy, desk.now).unwrap()
+    };
+    assert_eq!(wake(None, None), desk.now);
+    assert_eq!(
+        wake(Some(until), None),
+        desk.now,
+        "there is an alert to deliver"
+    );
+    assert_eq!(
+        wake(None, Some(until)),
+        desk.now,
+        "there is something to publish"
+    );
+    assert_eq!(wake(Some(until), Some(until)), until);
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn table() -> Vec<(Call, &'static str, &'static str, Value, &'static str)> {
         (Call::VerifyAudit, "GET", "/admin/audit/verify", Value::Null, EVERYBODY),
         (Call::Explain, "GET", "/admin/explain?id=x", Value::Null, EVERYBODY),
         (Call::ReadConfig, "GET", "/admin/config", Value::Null, MANAGER),
-        (Call::PutConfig, "PUT", "/admin/config?confirm=1", serde_json::from_str(support::CONFIG).unwrap(), MANAGER),
+        (Call::PutConfig, "PUT", "/admin/config?confirm=1", serde_json::from_str(&support::document(&rules())).unwrap(), MANAGER),
         (Call::ReadOps, "GET", "/ops/status.json", Value::Null, EVERYBODY),
     ]
 }
@@ -81,13 +81,17 @@ struct World {
     approval: String,
 }
 
-/// Where each of the calls can be made.
-fn world() -> World {
-    let mut desk = Desk::with(&json!({
+fn rules() -> Value {
+    json!({
         "policy": {"approvals": {"full_rollout": true}},
         "cohorts": {"spare": {"enabled": true}},
         "features": {"*": {"new_parser": {"stage": "development"}}},
-    }));
+    })
+}
+
+/// Where each of the calls can be made.
+fn world() -> World {
+    let mut desk = Desk::with(&rules());
     let tokens = ROLES.map(|role| desk.mint(role)).to_vec();
     let spare = desk.admin(
         "POST",

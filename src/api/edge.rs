@@ -208,7 +208,7 @@ impl Edge {
             return false;
         }
         self.edited |= !value.is_ledgers();
-        let parsed = Config::parse(&value.text);
+        let parsed = value.config();
         self.seen = Some(value.text);
         let served = self.config.as_ref().map_or(0, |config| config.revision);
         match parsed {

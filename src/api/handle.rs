@@ -19,6 +19,7 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
     let route = route(request.path());
     match request.method() {
         "GET" | "HEAD" => {}
+        _ if route == Route::UnknownApi => {}
         "OPTIONS" if route.shell().is_none() => return Answer::Fresh(preflight(&route)),
         _ => return Answer::Fresh(wrong_method(edge, &route)),
     }

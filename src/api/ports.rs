@@ -48,6 +48,11 @@ pub struct Alert {
 /// How an attempt to deliver went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
+    /// One is under way: no other before `next`.
+    Begun {
+        id: u64,
+        next: Timestamp,
+    },
     Done {
         id: u64,
         at: Timestamp,
@@ -73,6 +78,8 @@ pub struct AlertCounts {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     pub row: Option<Stored>,
+    /// Which row that is, kept apart from the log.
+    pub head: Option<String>,
     /// A state's text, after the row with this number.
     pub checkpoint: Option<(u64, String)>,
     /// New ones.
@@ -95,6 +102,8 @@ pub trait Store {
     /// Rows after `seq`, oldest first.
     fn rows(&self, after: u64, limit: u64) -> Result<Vec<Stored>, StoreError>;
     fn search(&self, search: &Search) -> Result<Vec<Stored>, StoreError>;
+    /// What was written last as a batch's `head`.
+    fn head(&self) -> Result<Option<String>, StoreError>;
     /// The last row that made a revision at or before this one.
     fn row_at_revision(&self, revision: u64) -> Result<Option<u64>, StoreError>;
     fn answer(&self, key: &str) -> Result<Option<String>, StoreError>;

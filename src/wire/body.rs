@@ -81,7 +81,7 @@ pub(super) use body;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason(pub String);
 
-/// A short name that people read: up to 64 bytes on one line.
+/// A short name that people read: up to 64 bytes on one line, masked like a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label(pub String);
 
@@ -109,21 +109,39 @@ impl Reason {
         if text.chars().any(char::is_control) {
             return Err("must be one line of printable text".to_owned());
         }
-        let words: Vec<&str> = text.split(' ').map(masked).collect();
-        Ok(Self(words.join(" ")))
+        Ok(Self(masked(text)))
     }
 }
 
-/// A word, unless it is a secret or names a network.
-fn masked(word: &str) -> &str {
-    let bare = word.trim_matches(|c: char| "()[]<>,;.!?'\"".contains(c));
-    if bare.contains(crate::core::role::TOKEN_PREFIX) && bare.len() > 20 {
-        "[token]"
-    } else if crate::core::identity::Unit::from_address(bare).is_some() {
-        "[address]"
-    } else {
-        word
-    }
+/// The text without the words that are a secret or name a network: it is alerted, and kept for good.
+fn masked(text: &str) -> String {
+    let mask = |word| {
+        if names_token(word) {
+            "[token]"
+        } else if names_address(word) {
+            "[address]"
+        } else {
+            word
+        }
+    };
+    text.split(' ').map(mask).collect::<Vec<_>>().join(" ")
+}
+
+fn names_token(word: &str) -> bool {
+    let prefix = crate::core::role::TOKEN_PREFIX;
+    word.split_once(prefix)
+        .is_some_and(|(_, rest)| rest.len() > 15)
+}
+
+/// Whether an address is in a word, perhaps with a port, a prefix length or punctuation.
+fn names_address(word: &str) -> bool {
+    let parts = word.split(|c: char| !c.is_ascii_alphanumeric() && c != ':' && c != '.');
+    let is_address = |text: &str| crate::core::identity::Unit::from_address(text).is_some();
+    parts.filter(|part| part.len() > 2).any(|part| {
+        let bare = part.trim_end_matches(['.', ':']);
+        let host = part.split(':').next().unwrap_or_default();
+        is_address(part) || is_address(bare) || is_address(host)
+    })
 }
 
 impl Field for Reason {
@@ -140,7 +158,7 @@ impl Field for Label {
             d.report(at, "must be 1 to 64 printable bytes on one line");
             return None;
         }
-        Some(Self(text.to_owned()))
+        Some(Self(masked(text)))
     }
 }
 
@@ -212,6 +230,12 @@ mod tests {
                 "crash for 192.0.2.7, seen with {token} (2001:db8::1)"
             )),
             Ok("crash for [address] seen with [token] [address]".to_owned())
+        );
+        assert_eq!(
+            show(
+                "192.0.2.7:80, ip=192.0.2.7; [2001:db8::1]:443 192.0.2.0/24. std::net 10:15:00 v1.2.3"
+            ),
+            Ok("[address] [address] [address] [address] std::net 10:15:00 v1.2.3".to_owned())
         );
         assert_eq!(
             show(" 1.1.0-beta.2 crashes "),

@@ -96,6 +96,8 @@ body! {
         optional cohorts: Table<CohortName, bool>,
         /// Required.
         optional reason: Reason,
+        /// Turns on those of features that the configuration does not have, too.
+        optional confirm: bool,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join, select};
 use js_sys::{Promise, Reflect};
 use wasm_bindgen::prelude::*;
-use worker::wasm_bindgen_futures::JsFuture;
+use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::{Delay, Env};
 
 use crate::api::edge::{Read, ReadError};
@@ -69,11 +69,11 @@ async fn get(kv: &Kv, key: &str) -> Result<Option<Value>, ReadError> {
     Ok(Some(Value { text, metadata }))
 }
 
-/// Carries out a write.
+/// Carries out a write. `late` is called when it ends after it was given up.
 ///
 /// # Errors
 /// Why KV did not take it.
-pub async fn write(env: &Env, put: &Put) -> Result<(), String> {
+pub async fn write(env: &Env, put: &Put, late: impl FnOnce() + 'static) -> Result<(), String> {
     let kv = binding::<Kv>(env, "ROLLOUT").ok_or("the KV binding ROLLOUT is missing")?;
     let asked = match &put.value {
         None => kv.delete(put.key),
@@ -86,10 +86,17 @@ pub async fn write(env: &Env, put: &Put) -> Result<(), String> {
             kv.put(put.key, value, &object([("metadata", metadata.into())]))
         }
     };
-    match within(TIMEOUT, settled(asked)).await {
-        Some(Ok(_)) => Ok(()),
-        Some(Err(e)) => Err(format!("KV refused a write: {}", message(&e))),
-        None => Err("KV did not take a write in time".to_owned()),
+    let refused = |e: JsValue| format!("KV refused a write: {}", message(&e));
+    let asked = asked.map_err(refused)?;
+    match within(TIMEOUT, settled(Ok(asked.clone()))).await {
+        Some(result) => result.map(|_| ()).map_err(refused),
+        None => {
+            spawn_local(async move {
+                let _ = settled(Ok(asked)).await;
+                late();
+            });
+            Err("KV did not take a write in time".to_owned())
+        }
     }
 }
 

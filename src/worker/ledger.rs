@@ -5,21 +5,22 @@
 //! rest are written without an await between them, so they land together or not at all.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::Env;
-use worker::wasm_bindgen_futures::JsFuture;
+use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 
-use crate::api::control::ledger::Ledger;
+use crate::api::control::ledger::{Busy, Ledger};
 use crate::api::control::{self, Environment};
-use crate::api::ports::{Alert, StoreError};
+use crate::api::ports::StoreError;
 use crate::api::reply::Reply;
 use crate::api::request::Request;
 use crate::auth::token::{MIN_ADMIN_BYTES, TokenHash};
 use crate::core::decode::Problem;
-use crate::core::ledger::kv::Seen;
+use crate::core::ledger::kv::{Put, Seen};
 use crate::core::time::Timestamp;
 use crate::wire::problem::ProblemType;
 
@@ -42,7 +43,8 @@ const WEBHOOK_LIMIT: Duration = Duration::from_secs(10);
 /// Between two alarms at least, so that work which another task is at is not asked for in a loop.
 const PAUSE_MS: u64 = 100;
 
-/// A publisher that has not ended after this long was ended by the runtime.
+/// What has not ended after this long was ended by the runtime. Longer than one round of reading and
+/// writing KV may take, or one delivery.
 const LOCK_MS: u64 = 20_000;
 
 /// What the object is asked by the Worker itself, below a path that no request from outside reaches.
@@ -57,19 +59,27 @@ struct Lock(Cell<Option<Timestamp>>);
 impl Lock {
     fn take(&self) -> bool {
         let now = now();
-        if self
-            .0
-            .get()
-            .is_some_and(|at| now.millis_since(at) < LOCK_MS)
-        {
+        // In both directions: a clock that was set back must not hold it.
+        let held = |at: Timestamp| now.millis_since(at).max(at.millis_since(now)) < LOCK_MS;
+        if self.0.get().is_some_and(held) {
             return false;
         }
         self.0.set(Some(now));
         true
     }
 
+    /// Says that its holder is still there.
+    fn hold(&self) {
+        self.0.set(Some(now()));
+    }
+
     fn free(&self) {
         self.0.set(None);
+    }
+
+    /// Until when it is held, at the latest.
+    fn until(&self) -> Option<Timestamp> {
+        self.0.get().map(|at| at.plus_millis(LOCK_MS))
     }
 }
 
@@ -84,13 +94,13 @@ struct Inner {
 
 /// The class that `wrangler.toml` binds as `LEDGER`.
 #[wasm_bindgen(js_name = Ledger)]
-pub struct LedgerObject(std::rc::Rc<Inner>);
+pub struct LedgerObject(Rc<Inner>);
 
 #[wasm_bindgen(js_class = Ledger)]
 impl LedgerObject {
     #[wasm_bindgen(constructor)]
     pub fn new(state: ObjectState, env: JsValue) -> Self {
-        Self(std::rc::Rc::new(Inner {
+        Self(Rc::new(Inner {
             storage: state.storage(),
             env: env.unchecked_into(),
             ledger: RefCell::new(None),
@@ -110,6 +120,9 @@ impl LedgerObject {
         let inner = self.0.clone();
         promise(async move {
             inner.work().await;
+            // Apart from this: no other alarm goes off before this one has ended, and a webhook
+            // that does not answer must not keep KV waiting.
+            spawn_local(async move { inner.deliver().await });
             Ok(JsValue::UNDEFINED)
         })
     }
@@ -132,11 +145,12 @@ impl Inner {
         f(ledger)
     }
 
-    async fn fetch(&self, request: web_sys::Request) -> Result<JsValue, JsValue> {
+    async fn fetch(self: &Rc<Self>, request: web_sys::Request) -> Result<JsValue, JsValue> {
         let incoming = Incoming::new(&request);
         let reply = match incoming.path() {
             TICK => {
                 self.work().await;
+                self.deliver().await;
                 json(200, String::new())
             }
             LOOK => self.look_reply(),
@@ -161,10 +175,19 @@ impl Inner {
         }
     }
 
-    async fn call(&self, incoming: &Incoming, request: web_sys::Request) -> Result<Reply, JsValue> {
+    async fn call(
+        self: &Rc<Self>,
+        incoming: &Incoming,
+        request: web_sys::Request,
+    ) -> Result<Reply, JsValue> {
         let bytes = JsFuture::from(request.array_buffer()?).await?;
         let body = Uint8Array::new(&bytes).to_vec();
-        let environment = self.environment()?;
+        let mut environment = self.environment()?;
+        let position = |ledger: &mut Ledger<SqlStore>| {
+            let state = &ledger.live.state;
+            Ok((state.seq, state.stop_value()))
+        };
+        let before = self.with(position);
         let writes = self.with(|l| Ok(control::serve::may_write(l, incoming, &environment)));
         if writes.is_ok_and(|writes| writes) {
             // A person's edit comes first: what is written now is written over it.
@@ -172,30 +195,34 @@ impl Inner {
             if let Some(seen) = seen {
                 self.take_in(seen);
             }
+            environment.now = now();
         }
         let replied = self.with(|ledger| {
-            let before = ledger.live.state.seq;
             let stop = ledger.live.state.stop_value();
             let reply = control::handle(ledger, incoming, &body, &environment);
-            let changed = ledger.live.state.seq != before;
-            Ok((reply, changed, stop != ledger.live.state.stop_value()))
+            Ok((reply, stop != ledger.live.state.stop_value()))
         });
-        let (reply, changed, stop_changed) = match replied {
+        let (reply, stop_changed) = match replied {
             Ok(replied) => replied,
             Err(e) => {
                 log(&e.0);
                 return Ok(unavailable());
             }
         };
-        if changed {
+        if before != self.with(position) {
             self.wake(0);
         }
         if stop_changed {
-            let published = within(PUBLISH_LIMIT, self.publish()).await.is_some()
-                && self
-                    .with(|ledger| Ok(ledger.stop_landed()))
-                    .unwrap_or(false);
-            self.wake(0);
+            // A task of its own, which goes on when this no longer waits for it.
+            let inner = self.clone();
+            let publishing = promise(async move {
+                inner.publish().await;
+                inner.wake(0);
+                Ok(JsValue::UNDEFINED)
+            });
+            let ended = within(PUBLISH_LIMIT, settled(Ok(publishing))).await;
+            let landed = self.with(|ledger| Ok(ledger.stop_landed()));
+            let published = ended.is_some() && landed.unwrap_or(false);
             return Ok(control::serve::with_published(reply, published));
         }
         Ok(reply)
@@ -219,14 +246,13 @@ impl Inner {
         variable(&self.env, "ALERT_WEBHOOK").filter(|url| !url.is_empty())
     }
 
-    /// Everything that is due: the clock's, KV's, the alerts'; then the alarm for what is next.
-    async fn work(&self) {
+    /// What is due by the clock, and of KV; then the alarm for what is next.
+    async fn work(self: &Rc<Self>) {
         let ticked = self.with(|ledger| ledger.tick(now()).map_err(stored));
         if let Err(e) = ticked {
             log(&e.0);
         }
         self.publish().await;
-        self.deliver().await;
         let forgotten = self.with(|ledger| ledger.forget(now()));
         if let Err(e) = forgotten {
             log(&e.0);
@@ -261,23 +287,44 @@ impl Inner {
 
     /// Brings KV up to what the ledger says, as far as that is due. One at a time: two writers could
     /// land in the wrong order.
-    async fn publish(&self) {
+    async fn publish(self: &Rc<Self>) {
         if !self.publishing.take() {
             return;
         }
+        // A stop waits for nothing, not even for a look at what it is written over.
+        let mut puts = self.puts(None);
+        puts.retain(|put| put.key == "emergency-stop" && put.value.is_some());
+        self.write(puts).await;
         let seen = self.take_in(kv::read(&self.env).await);
-        let puts = self.with(|ledger| Ok(ledger.puts(seen.as_ref(), now())));
-        for put in puts.unwrap_or_default() {
-            let result = kv::write(&self.env, &put).await;
+        self.write(self.puts(seen.as_ref())).await;
+        self.publishing.free();
+    }
+
+    fn puts(&self, seen: Option<&Seen>) -> Vec<Put> {
+        let puts = self.with(|ledger| Ok(ledger.puts(seen, now())));
+        puts.unwrap_or_default()
+    }
+
+    async fn write(self: &Rc<Self>, puts: Vec<Put>) {
+        for put in puts {
+            let inner = self.clone();
+            // It may have landed over a later one.
+            let late = move || {
+                let _ = inner.with(|ledger| {
+                    ledger.publication.checked = None;
+                    Ok(())
+                });
+                inner.wake(0);
+            };
+            let result = kv::write(&self.env, &put, late).await;
             let wrote = self.with(|ledger| ledger.wrote(&put, result, now()).map_err(stored));
             if let Err(e) = wrote {
                 log(&e.0);
             }
         }
-        self.publishing.free();
     }
 
-    /// Delivers the alerts that are due.
+    /// Delivers the alerts that are due, one after the other; then sets the alarm for what is next.
     async fn deliver(&self) {
         let Some(url) = self.webhook() else {
             return;
@@ -285,26 +332,28 @@ impl Inner {
         if !self.delivering.take() {
             return;
         }
-        let alerts = self.with(|ledger| ledger.alerts(now())).unwrap_or_default();
-        let mut results: Vec<(Alert, Result<(), String>)> = Vec::new();
-        for alert in alerts {
+        while let Ok(Some(alert)) = self.with(|ledger| ledger.begin_delivery(now())) {
+            self.delivering.hold();
             let result = post(&url, &control::serve::webhook_body(&alert)).await;
-            results.push((alert, result));
-        }
-        if !results.is_empty() {
-            let noted = self.with(|ledger| ledger.delivered(&results, now()));
+            let noted = self.with(|ledger| ledger.delivered(&alert, result, now()));
             if let Err(e) = noted {
                 log(&e.0);
+                break;
             }
         }
         self.delivering.free();
+        self.wake(PAUSE_MS);
     }
 
     /// Sets the alarm for what is next, no sooner than after a pause. The write is a part of those
     /// before it.
     fn wake(&self, pause_ms: u64) {
         let webhook = self.webhook().is_some();
-        let at = self.with(|ledger| ledger.wake_at(webhook, now()));
+        let busy = Busy {
+            publishing: self.publishing.until(),
+            delivering: self.delivering.until(),
+        };
+        let at = self.with(|ledger| ledger.wake_at(webhook, &busy, now()));
         match at {
             Ok(at) => {
                 let at = at.max(now().plus_millis(pause_ms));

@@ -192,6 +192,10 @@ impl Store for SqlStore {
         Ok(stored(&self.query_list(&text, &values)?))
     }
 
+    fn head(&self) -> Result<Option<String>, StoreError> {
+        self.meta("head")
+    }
+
     fn row_at_revision(&self, revision: u64) -> Result<Option<u64>, StoreError> {
         let rows = self.query(
             "SELECT max(seq) FROM log WHERE revision <= ?",
@@ -278,6 +282,9 @@ impl Store for SqlStore {
                 [number(*seq), text.as_str().into()],
             );
         }
+        if let Some(text) = &batch.head {
+            writes.set_meta("head", text);
+        }
         for (at, text) in &batch.alerts {
             writes.add(
                 "INSERT INTO alert (at, text, next) VALUES (?, ?, ?)",
@@ -286,6 +293,10 @@ impl Store for SqlStore {
         }
         for delivery in &batch.deliveries {
             match delivery {
+                Delivery::Begun { id, next } => writes.add(
+                    "UPDATE alert SET next = ? WHERE id = ?",
+                    [time(*next), number(*id)],
+                ),
                 Delivery::Done { id, at } => writes.add(
                     "UPDATE alert SET delivered = ?, attempts = attempts + 1, error = NULL \
                      WHERE id = ?",

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use caro_edge::api::control::ledger::Busy;
 use caro_edge::core::ledger::kv::{Put, Seen, Value};
 use caro_edge::core::time::Timestamp;
 use serde_json::Value as Json;
@@ -117,11 +118,18 @@ impl Cloud {
 
     /// Brings KV up to what the ledger says.
     pub fn publish(&mut self) {
+        let mut stops = self.desk.ledger.puts(None, self.desk.now);
+        stops.retain(|put| put.key == "emergency-stop" && put.value.is_some());
+        self.write(stops, None);
         let seen = self.take_in();
+        let puts = self.desk.ledger.puts(Some(&seen), self.desk.now);
+        self.write(puts, Some(&seen));
+    }
+
+    fn write(&mut self, puts: Vec<Put>, seen: Option<&Seen>) {
         let now = self.desk.now;
-        let puts = self.desk.ledger.puts(Some(&seen), now);
         for put in puts {
-            self.check_put(&put, &seen);
+            self.check_put(&put, seen);
             self.tried.push((put.key, now));
             let result = if now < self.fails_until {
                 Err("KV answered 500".to_owned())
@@ -142,7 +150,7 @@ impl Cloud {
     }
 
     /// What no write may do.
-    fn check_put(&self, put: &Put, seen: &Seen) {
+    fn check_put(&self, put: &Put, seen: Option<&Seen>) {
         let before = self.tried.iter().rev().find(|(key, _)| *key == put.key);
         if let Some((_, at)) = before {
             let since = self.desk.now.millis_since(*at);
@@ -154,7 +162,8 @@ impl Cloud {
                 let known = &self.desk.ledger.publication;
                 let landed = known.config.as_ref().map(|l| l.revision);
                 let is_bad = |value: &Value| !value.is_ledgers() && known.bad_edit.is_some();
-                let over_bad = seen.config.as_ref().is_some_and(is_bad);
+                let config = seen.and_then(|seen| seen.config.as_ref());
+                let over_bad = config.is_some_and(is_bad);
                 let by_the_clock = landed == Some(live.state.revision);
                 assert!(
                     !(over_bad && by_the_clock),
@@ -178,9 +187,9 @@ impl Cloud {
         let now = self.desk.now;
         self.desk.ledger.tick(now).unwrap();
         self.publish();
-        let alerts = self.desk.ledger.alerts(self.desk.now).unwrap();
-        let delivered: Vec<_> = alerts.into_iter().map(|alert| (alert, Ok(()))).collect();
-        self.desk.ledger.delivered(&delivered, now).unwrap();
+        while let Some(alert) = self.desk.ledger.begin_delivery(now).unwrap() {
+            self.desk.ledger.delivered(&alert, Ok(()), now).unwrap();
+        }
     }
 
     /// A call, with the look before it and, if it is about a stop, the write behind it.
@@ -199,7 +208,11 @@ impl Cloud {
         let end = self.desk.now.plus_millis(millis);
         let most = 20 + self.alarms + millis / 200;
         loop {
-            let wake = self.desk.ledger.wake_at(true, self.desk.now).unwrap();
+            let wake = self
+                .desk
+                .ledger
+                .wake_at(true, &Busy::default(), self.desk.now)
+                .unwrap();
             if wake > end {
                 break;
             }

@@ -22,6 +22,7 @@ pub struct Message {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Kept {
     pub log: Vec<Stored>,
+    pub head: Option<String>,
     pub checkpoints: BTreeMap<u64, String>,
     pub answers: BTreeMap<String, (Timestamp, String)>,
     pub outbox: Vec<Message>,
@@ -59,6 +60,9 @@ impl Kept {
             }
             self.log.push(row.clone());
         }
+        if let Some(text) = &batch.head {
+            self.head = Some(text.clone());
+        }
         if let Some((seq, text)) = &batch.checkpoint
             && self.checkpoints.insert(*seq, text.clone()).is_some()
         {
@@ -79,12 +83,18 @@ impl Kept {
             });
         }
         for delivery in &batch.deliveries {
-            let (Delivery::Done { id, .. } | Delivery::Failed { id, .. }) = delivery;
+            let (Delivery::Begun { id, .. }
+            | Delivery::Done { id, .. }
+            | Delivery::Failed { id, .. }) = delivery;
             let message = &mut self.outbox[*id as usize - 1];
-            message.alert.attempts += 1;
             match delivery {
-                Delivery::Done { at, .. } => message.delivered = Some(*at),
+                Delivery::Begun { next, .. } => message.alert.next = *next,
+                Delivery::Done { at, .. } => {
+                    message.alert.attempts += 1;
+                    message.delivered = Some(*at);
+                }
                 Delivery::Failed { next, error, .. } => {
+                    message.alert.attempts += 1;
                     message.alert.next = *next;
                     message.error = Some(error.clone());
                 }
@@ -134,6 +144,10 @@ impl Store for Memory {
         rows.sort_by_key(|r| std::cmp::Reverse(r.seq));
         rows.truncate(search.limit as usize);
         Ok(rows)
+    }
+
+    fn head(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.kept.head.clone())
     }
 
     fn row_at_revision(&self, revision: u64) -> Result<Option<u64>, StoreError> {

@@ -4,7 +4,7 @@ use crate::api::ports::Store;
 use crate::auth::permission::Call;
 use crate::auth::token::{TokenHash, mint};
 use crate::core::bucket::UnitHash;
-use crate::core::config::State;
+use crate::core::config::{Config, State};
 use crate::core::decode::{Decoder, Path, Problem, to_hex};
 use crate::core::identity::Unit;
 use crate::core::ids::Percentage;
@@ -30,6 +30,8 @@ pub(super) struct Wanted {
     pub confirm: bool,
     /// Whether it is refused without a reason.
     pub needs_reason: bool,
+    /// What is probably a mistake, and refused unless confirmed.
+    pub doubts: Vec<Problem>,
     pub minted: Option<Minted>,
 }
 
@@ -40,6 +42,7 @@ impl Wanted {
             reason: reason.map(|r| r.0),
             confirm: confirm.unwrap_or(false),
             needs_reason: false,
+            doubts: Vec::new(),
             minted: None,
         }
     }
@@ -159,8 +162,8 @@ pub(super) fn wanted<S: Store>(
         (Call::PutConfig, _) => {
             let text = json.text();
             // What is wrong with it is said once, with all of its places.
-            crate::core::config::Config::parse(&text).map_err(Rejection::Breaks)?;
-            let outcome = ledger::put_config(live, "config.put", json);
+            let config = Config::parse(&text).map_err(Rejection::Breaks)?;
+            let outcome = ledger::import(live, &config, json)?;
             Ok(Wanted::new(outcome, None, None))
         }
         _ => Err(Rejection::Conflict("this call changes nothing".to_owned())),
@@ -232,7 +235,9 @@ fn kill_switches(live: &Live, json: &Json) -> Result<Wanted, Rejection> {
         return Err(Rejection::at("", "names no switch"));
     }
     let outcome = ledger::set_kill_switches(live, &set)?;
-    Ok(Wanted::new(outcome, body.reason, None).needing_reason())
+    let mut wanted = Wanted::new(outcome, body.reason, body.confirm).needing_reason();
+    wanted.doubts = ledger::unknown_switches(live, &set);
+    Ok(wanted)
 }
 
 fn people<T>(

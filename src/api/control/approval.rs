@@ -145,7 +145,12 @@ pub(super) fn approve<S: Store>(
         asked.environment,
     )?;
     wanted.confirm = true;
-    wanted.reason = Some(proposal.reason.clone());
+    let said = body.reason.map(|reason| reason.0);
+    let said = said.or_else(|| asked.options.reason.clone());
+    wanted.reason = Some(match said {
+        Some(said) if !said.is_empty() => format!("{}; approved: {said}", proposal.reason),
+        _ => proposal.reason.clone(),
+    });
     wanted
         .outcome
         .changes

@@ -1,15 +1,16 @@
 //! The one writer: state in memory, everything else in its store.
 
-use crate::api::ports::{Alert, Batch, Delivery, Store, StoreError, Stored};
+use crate::api::ports::{Batch, Store, StoreError, Stored};
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
 use crate::core::ledger::event::{Actor, Row, Scope};
 use crate::core::ledger::kv::{self, Finding, Publication, Put, Seen};
 use crate::core::ledger::{
-    Context, Live, Outcome, Prepared, Rejection, State, drain_step, put_config, remind, stop,
-    turned,
+    Context, Live, Outcome, Prepared, Rejection, State, adopt, drain_step, remind, stop,
 };
 use crate::core::time::Timestamp;
+
+use super::outbox::{alert_text, turned_texts};
 
 /// A state is written out after this many rows, so that opening folds few.
 const CHECKPOINT_EVERY: u64 = 100;
@@ -45,6 +46,28 @@ impl From<Rejection> for Failure {
     }
 }
 
+/// Until when somebody is at something, at the latest; nobody else begins it before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Busy {
+    pub publishing: Option<Timestamp>,
+    pub delivering: Option<Timestamp>,
+}
+
+/// The last row, as it is kept beside the log: what shows that rows at the end are gone.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Head {
+    pub seq: u64,
+    pub revision: u64,
+    pub hash: String,
+}
+
+pub(super) fn head<S: Store>(store: &S) -> Result<Option<Head>, StoreError> {
+    // Whatever else is there is as good as nothing: the log itself says the rest.
+    Ok(store
+        .head()?
+        .and_then(|text| serde_json::from_str(&text).ok()))
+}
+
 /// An answer that can be given again: its key and text.
 pub type Answered = (String, String);
 
@@ -63,7 +86,16 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// When the store fails, or holds what this router cannot read: then nothing may be written.
     pub fn open(store: S, defaults: Defaults) -> Result<Self, StoreError> {
-        let state = state_at(&store, u64::MAX)?;
+        let mut state = state_at(&store, u64::MAX)?;
+        if let Some(head) = head(&store)?
+            && head.seq > state.seq
+        {
+            // The last rows are gone. Their numbers are not given out again: so the gap stays to be
+            // found, and no revision means two things.
+            state.seq = head.seq;
+            state.revision = head.revision.max(state.revision);
+            state.head = head.hash;
+        }
         let publication = match store.publication()? {
             Some(text) => serde_json::from_str(&text)
                 .map_err(|_| StoreError("what is known of KV cannot be read".to_owned()))?,
@@ -111,9 +143,15 @@ impl<S: Store> Ledger<S> {
             let texts = turned_texts(&self.live, &next, &row);
             alerts.extend(texts.into_iter().map(|text| (row.at, text)));
         }
+        let head = Head {
+            seq: row.seq,
+            revision: row.revision,
+            hash: hash.clone(),
+        };
         let batch = Batch {
             alerts,
             answer: answered.map(|(key, text)| (key, row.at, text)),
+            head: serde_json::to_string(&head).ok(),
             row: Some(Stored {
                 seq: row.seq,
                 revision: row.revision,
@@ -229,8 +267,7 @@ impl<S: Store> Ledger<S> {
         revision: u64,
         context: &Context,
     ) -> Result<(), Failure> {
-        let mut outcome = put_config(&self.live, "config.adopt", document);
-        outcome.alert = true;
+        let outcome = adopt(&self.live, document);
         let mut context = context.clone();
         context.floor = revision;
         context.reason = "a person's edit of the key config".to_owned();
@@ -338,10 +375,16 @@ impl<S: Store> Ledger<S> {
     }
 
     /// When the ledger has to be woken. `webhook`: whether alerts can be delivered at all.
-    pub fn wake_at(&self, webhook: bool, now: Timestamp) -> Result<Timestamp, StoreError> {
+    pub fn wake_at(
+        &self,
+        webhook: bool,
+        busy: &Busy,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
         let look = match self.publication.checked {
-            Some(at) => at.plus_millis(LOOK_MS),
-            None => now,
+            // Not of a clock that was set back since.
+            Some(at) if at <= now => at.plus_millis(LOOK_MS),
+            _ => now,
         };
         let mut wake = match &self.publication.error {
             // It was tried and could not be read.
@@ -350,56 +393,21 @@ impl<S: Store> Ledger<S> {
         };
         let puts = kv::due(&self.live, &self.publication, None, now);
         let puts = puts.into_iter().map(|(at, _)| at).min();
+        let puts = puts.map(|at| at.max(busy.publishing.unwrap_or(at)));
+        wake = wake.max(busy.publishing.unwrap_or(wake));
         let drain = drain_step(&self.live, now).map(|(at, _)| at);
         let reminder = remind(&self.live, now).map(|(at, _)| at);
         let alert = match webhook {
             true => self.store.alerts(1)?.first().map(|alert| alert.next),
             false => None,
         };
+        let alert = alert.map(|at| at.max(busy.delivering.unwrap_or(at)));
         for at in [puts, drain, reminder, alert].into_iter().flatten() {
             wake = wake.min(at);
         }
         Ok(wake.max(now))
     }
-
-    /// Alerts to be delivered now.
-    pub fn alerts(&self, now: Timestamp) -> Result<Vec<Alert>, StoreError> {
-        let mut alerts = self.store.alerts(MAX_DELIVERIES)?;
-        alerts.retain(|alert| alert.next <= now);
-        Ok(alerts)
-    }
-
-    /// Takes in how deliveries went.
-    pub fn delivered(
-        &mut self,
-        results: &[(Alert, Result<(), String>)],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let deliveries = results.iter().map(|(alert, result)| match result {
-            Ok(()) => Delivery::Done {
-                id: alert.id,
-                at: now,
-            },
-            Err(error) => Delivery::Failed {
-                id: alert.id,
-                next: now
-                    .plus_millis((FIRST_RETRY_MS << alert.attempts.min(12)).min(LAST_RETRY_MS)),
-                error: error.clone(),
-            },
-        });
-        self.store.write(&Batch {
-            deliveries: deliveries.collect(),
-            ..Batch::default()
-        })
-    }
 }
-
-/// Alerts delivered at a time.
-const MAX_DELIVERIES: u64 = 20;
-
-/// The wait after the first failed delivery; it doubles up to an hour.
-const FIRST_RETRY_MS: u64 = 2_000;
-const LAST_RETRY_MS: u64 = 3_600_000;
 
 /// After this many failed writes in a row (about half a minute) people are told.
 const FAILURES_TOLD: u32 = 5;
@@ -431,39 +439,6 @@ fn bad_edit(
         problems,
     });
     Some(text)
-}
-
-fn alert_text(row: &Row) -> String {
-    let Row {
-        summary,
-        actor,
-        revision,
-        reason,
-        ..
-    } = row;
-    let by = match actor.role {
-        Some(role) => format!("{} ({role})", actor.label),
-        None => actor.label.clone(),
-    };
-    let because = if reason.is_empty() {
-        String::new()
-    } else {
-        format!(" Reason: {reason}.")
-    };
-    format!("{summary}, by {by}.{because} Revision {revision}.")
-}
-
-/// The kill switches that a row turns.
-fn turned_texts(before: &Live, after: &Live, row: &Row) -> Vec<String> {
-    let (on, off) = turned(&before.state.document, &after.state.document);
-    let by = &row.actor.label;
-    let text = |name, what| {
-        let revision = row.revision;
-        format!("Kill switch {name} was turned {what}, by {by}. Revision {revision}.")
-    };
-    let on = on.into_iter().map(|name| text(name, "on"));
-    on.chain(off.into_iter().map(|name| text(name, "off")))
-        .collect()
 }
 
 /// The newest checkpoint at or before a row, and the rows up to it folded over that.

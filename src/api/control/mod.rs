@@ -3,7 +3,9 @@
 
 mod apply;
 mod approval;
+mod audit;
 pub mod ledger;
+mod outbox;
 mod read;
 pub mod route;
 pub mod serve;

@@ -274,6 +274,15 @@ pub(super) fn commit<S: Store>(
             "Say why: \"reason\" in the body, or ?reason=… It goes into the audit log and the alert.",
         ));
     }
+    if !wanted.doubts.is_empty() && !wanted.confirm && !options.confirm {
+        let mut refusal = Refusal::new(
+            ProblemType::ConfirmationRequired,
+            "This is probably a mistake, and nothing was changed. If it is meant, send it again \
+             with \"confirm\": true, or ?confirm=1.",
+        );
+        refusal.problem = Box::new(refusal.problem.with_errors(wanted.doubts));
+        return Err(refusal);
+    }
     let context = Context {
         actor,
         approved_by,

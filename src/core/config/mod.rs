@@ -14,9 +14,13 @@ use super::table::{Set, Table};
 /// The version of the document's layout.
 pub const SCHEMA: u64 = 1;
 
-/// The largest document that is read, in bytes: some 30_000 members. KV would take 25 MiB, but a row
-/// of the ledger only 2 MB.
+/// The largest document that people may write, in bytes: some 30_000 members. KV would take 25 MiB,
+/// but a row of the ledger only 2 MB.
 pub const MAX_BYTES: usize = 1 << 20;
+
+/// What is kept free beyond that, so that the largest document can still be stopped: a stop changes
+/// the state of every release.
+pub const RESERVE_BYTES: usize = 64 << 10;
 
 /// A platform for which builds are made, by the name in the asset's file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -283,13 +287,18 @@ pub struct Config {
     pub policy: Policy,
 }
 
+/// What is said of a document that is longer than it may be.
+pub fn too_long(text: &str) -> String {
+    format!("is {} bytes long; at most {MAX_BYTES} are read", text.len())
+}
+
 impl Config {
     /// Reads and checks a document. On failure: every problem found, at most about a hundred.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
-        if text.len() > MAX_BYTES {
+        if text.len() > MAX_BYTES + RESERVE_BYTES {
             return Err(vec![Problem {
                 path: String::new(),
-                message: format!("is {} bytes long; at most {MAX_BYTES} are read", text.len()),
+                message: too_long(text),
             }]);
         }
         let json = Json::parse(text).map_err(|problem| vec![problem])?;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::core::config::Config;
+use crate::core::config::{Config, MAX_BYTES, too_long};
 use crate::core::decode::{Problem, to_hex};
 use crate::core::json::Json;
 use crate::core::stop::Stop;
@@ -24,10 +24,10 @@ const SPACING_MS: u64 = 1_000;
 
 /// The first wait after a failed write; it doubles up to [`MAX_RETRY_MS`].
 const RETRY_MS: u64 = 1_000;
-const MAX_RETRY_MS: u64 = 60_000;
+const MAX_RETRY_MS: u64 = 10_000;
 
-/// A revision that is further ahead than this was not meant: nothing could follow it for good.
-const MAX_LEAP: u64 = 1_000_000_000;
+/// A person may give revisions below this, so that there is always room for those that follow.
+const REVISION_LIMIT: u64 = 1 << 50;
 
 /// How many edits are remembered, so that a replica's late answer is not taken for a new one.
 const MAX_ADOPTED: usize = 16;
@@ -62,6 +62,33 @@ impl Value {
     pub fn is_ledgers(&self) -> bool {
         let own = |m: &Metadata| m.hash == hash(&self.text);
         self.metadata.as_ref().is_some_and(own)
+    }
+
+    /// The configuration in it. What the ledger wrote may go a little further than what a person
+    /// may write, because others were to follow.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn config(&self) -> Result<Config, Vec<Problem>> {
+        let config = Config::parse(&self.text)?;
+        let problem = if self.text.len() > MAX_BYTES {
+            ("", too_long(&self.text))
+        } else if config.revision >= REVISION_LIMIT {
+            (
+                "/revision",
+                format!("must be below {REVISION_LIMIT}, so that others can follow"),
+            )
+        } else {
+            return Ok(config);
+        };
+        if self.is_ledgers() {
+            return Ok(config);
+        }
+        let (path, message) = problem;
+        Err(vec![Problem {
+            path: path.to_owned(),
+            message,
+        }])
     }
 }
 
@@ -157,19 +184,14 @@ pub fn examine(
         !value.metadata.as_ref().is_some_and(ours)
     });
     match edit {
-        Some(value) => findings.extend(examine_edit(live, publication, value, now)),
+        Some(value) => findings.extend(examine_edit(publication, value, now)),
         None if publication.bad_edit.is_some() => findings.push(Finding::Mended),
         None => {}
     }
     findings
 }
 
-fn examine_edit(
-    live: &Live,
-    publication: &Publication,
-    value: &Value,
-    now: Timestamp,
-) -> Option<Finding> {
+fn examine_edit(publication: &Publication, value: &Value, now: Timestamp) -> Option<Finding> {
     let hash = hash(&value.text);
     // What was taken in last is there until it is written over, however long that takes.
     let is_over = publication.config.as_ref().is_some_and(|c| c.revision > 0);
@@ -189,19 +211,10 @@ fn examine_edit(
             })
         })
     };
-    let config = match Config::parse(&value.text) {
+    let config = match value.config() {
         Ok(config) => config,
         Err(problems) => return bad(problems),
     };
-    if config.revision > live.state.revision.saturating_add(MAX_LEAP) {
-        return bad(vec![Problem {
-            path: "/revision".to_owned(),
-            message: format!(
-                "is far above revision {}; nothing could follow it",
-                live.state.revision
-            ),
-        }]);
-    }
     // It was parsed once already.
     let document = Json::parse(&value.text).ok()?;
     Some(Finding::Edit {
@@ -262,9 +275,11 @@ pub fn due(
     now: Timestamp,
 ) -> Vec<(Timestamp, Put)> {
     let mut puts = Vec::new();
+    // What lies further ahead than anything ever waits is of a clock that was set back since.
+    let sane = |at: &Timestamp| *at <= now.plus_millis(MAX_RETRY_MS);
     let after = |landed: Option<Timestamp>, retry: &Retry| {
         let spaced = landed.map(|at| at.plus_millis(SPACING_MS));
-        let earliest = spaced.max(retry.at);
+        let earliest = spaced.filter(sane).max(retry.at.filter(sane));
         earliest.unwrap_or(Timestamp::from_millis(0))
     };
     let revision = live.state.revision;

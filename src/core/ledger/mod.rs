@@ -18,13 +18,15 @@ pub use people::{
     MemberRef, NewToken, delete_cohort, mint, put_cohort, revoke, set_canary, set_members,
 };
 pub use release::{
-    PutRelease, SetRelease, delete_release, drain_step, pause, put_config, put_release, resume,
+    PutRelease, SetRelease, adopt, delete_release, drain_step, import, pause, put_release, resume,
     rollback, set_release,
 };
 pub use state::{Mark, SCHEMA, State, kills_on, member_unit};
-pub use stop::{SINGLE_SWITCHES, clear_stop, remind, set_kill_switches, stop, turned};
+pub use stop::{
+    SINGLE_SWITCHES, clear_stop, remind, set_kill_switches, stop, turned, unknown_switches,
+};
 
-use crate::core::config::{Config, Release};
+use crate::core::config::{Config, MAX_BYTES, Release, too_long};
 use crate::core::decode::Problem;
 use crate::core::ids::ReleaseName;
 use crate::core::json::Json;
@@ -113,6 +115,16 @@ impl Outcome {
     fn careful(mut self) -> Self {
         self.careful = true;
         self
+    }
+
+    /// Whether it takes something bad away from people: that is possible however full everything is.
+    fn relieves(&self) -> bool {
+        let kind = self.action.split('.').next().unwrap_or_default();
+        matches!(kind, "stop" | "kill")
+            || matches!(
+                self.action,
+                "release.pause" | "release.rollback" | "release.drain"
+            )
     }
 }
 
@@ -215,7 +227,11 @@ impl Live {
         let config = if state.document == Json::Null {
             None
         } else {
-            Some(state.config().map_err(Rejection::Breaks)?)
+            let config = state.config().map_err(Rejection::Breaks)?;
+            if !outcome.relieves() {
+                state.fits()?;
+            }
+            Some(config)
         };
         let next = Self { state, config };
         Ok(Some(Prepared {
@@ -228,6 +244,18 @@ impl Live {
 }
 
 impl State {
+    /// # Errors
+    /// When the document is longer than people may make it.
+    fn fits(&self) -> Result<(), Rejection> {
+        match self.published() {
+            Some(text) if text.len() > MAX_BYTES => Err(Rejection::Breaks(vec![Problem {
+                path: String::new(),
+                message: too_long(&text),
+            }])),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a row that leads from here to there said nothing new.
     fn differs_only_in_position(&self, next: &Self) -> bool {
         let Self {

@@ -1,6 +1,6 @@
 //! Steering releases.
 
-use crate::core::config::{Release, State as ReleaseState};
+use crate::core::config::{Config, Release, State as ReleaseState};
 use crate::core::ids::{CohortName, Percentage, ReleaseName, Version};
 use crate::core::json::Json;
 use crate::core::time::Timestamp;
@@ -342,16 +342,62 @@ fn due(live: &Live, drain: &Drain, now: Timestamp) -> Timestamp {
         .plus_millis((passed + step).max(lower).min(whole))
 }
 
-/// `PUT /admin/config`, and a person's edit of KV: the whole document. What is stopped stays so.
-pub fn put_config(live: &Live, action: &'static str, document: &Json) -> Outcome {
+/// `PUT /admin/config`: the whole document. It does not get around the two-person rule.
+pub fn import(live: &Live, config: &Config, document: &Json) -> Result<Outcome, Rejection> {
+    if let Some(before) = &live.config {
+        two_people(before, config).map_err(Rejection::Conflict)?;
+    }
+    Ok(whole(
+        live,
+        "config.put",
+        "configuration imported",
+        document,
+    ))
+}
+
+/// A person's edit of KV.
+pub fn adopt(live: &Live, document: &Json) -> Outcome {
+    let summary = "configuration edited by hand in KV";
+    whole(live, "config.adopt", summary, document).alert()
+}
+
+/// What an import may not do by itself, and how it is done.
+fn two_people(before: &Config, after: &Config) -> Result<(), String> {
+    let (rules, new) = (&before.policy, &after.policy);
+    if (rules.approve_full_rollout && !new.approve_full_rollout)
+        || (rules.approve_clear_stop && !new.approve_clear_stop)
+    {
+        return Err("an import does not loosen policy.approvals; edit the key config in KV".into());
+    }
+    if !rules.approve_full_rollout {
+        return Ok(());
+    }
+    let full = |release: &Release| release.percentage == Percentage::FULL;
+    let reaches = |(name, release): &(&ReleaseName, &Release)| {
+        full(release) && !before.releases.get(*name).is_some_and(full)
+    };
+    if let Some((name, _)) = after.releases.iter().find(reaches) {
+        return Err(format!(
+            "policy.approvals.full_rollout is on, and an import does not bring {name} to 100 %; \
+             POST /rollout/{name} asks a second release manager"
+        ));
+    }
+    if before.stable != after.stable {
+        return Err(
+            "policy.approvals.full_rollout is on, and an import does not give everybody another \
+             stable version; edit the key config in KV"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// The whole document anew. What is stopped stays so.
+fn whole(live: &Live, action: &'static str, summary: &str, document: &Json) -> Outcome {
     let mut document = document.clone();
     document.sort();
     hold_stopped(&mut document, &live.state.stops);
-    let what = match action {
-        "config.put" => "imported",
-        _ => "edited by hand in KV",
-    };
-    let mut outcome = Outcome::new(action, "config", format!("configuration {what}"));
+    let mut outcome = Outcome::new(action, "config", summary.to_owned());
     for name in live.state.drains.keys() {
         outcome.changes.push(Change::EndDrain(name.clone()));
     }

@@ -1,6 +1,7 @@
 //! Emergency stops and kill switches: what turns things off, and what lets them go on.
 
 use crate::core::config::{Release, State as ReleaseState};
+use crate::core::decode::Problem;
 use crate::core::json::Json;
 use crate::core::time::Timestamp;
 
@@ -85,6 +86,23 @@ pub fn clear_stop(live: &Live, scope: &Scope) -> Result<Outcome, Rejection> {
         .is_some_and(rule)
         .then_some(Held::ClearStop);
     Ok(outcome)
+}
+
+/// Switches to be turned on for features that the configuration does not have. A client may know
+/// such a feature; more likely its name is misspelt, and nothing would be turned off.
+pub fn unknown_switches(live: &Live, set: &[(String, bool)]) -> Vec<Problem> {
+    let known = |key: &str| {
+        let mut tables = live.config.iter().flat_map(|c| c.features.values());
+        tables.any(|features| features.keys().any(|known| known.as_str() == key))
+    };
+    let turned_on = set.iter().filter(|(_, on)| *on);
+    let keys = turned_on.filter_map(|(name, _)| name.strip_prefix("features/"));
+    keys.filter(|key| !known(key))
+        .map(|key| Problem {
+            path: format!("/features/{key}"),
+            message: "is no feature of the configuration".to_owned(),
+        })
+        .collect()
 }
 
 /// `POST /admin/kill-switches`: each named switch on or off.
