@@ -2,8 +2,8 @@
 # Installs what building and testing need, once, inside the project:
 #   tools.sh npm      the packages of package-lock.json, into node_modules
 #   tools.sh wasm     the wasm target, worker-build and wasm-bindgen, into .tools
-#   tools.sh test     cargo-deny, into .tools; shells, shellcheck and Chromium, from Debian;
-#                     a Chromium elsewhere is named by CHROMIUM
+#   tools.sh test     cargo-deny and schemathesis, into .tools; shells, shellcheck, Python and
+#                     Chromium, from Debian; a Chromium elsewhere is named by CHROMIUM
 #   tools.sh bench    wrk, from Debian
 # Versions are pinned here and in the lock files. Each part is skipped when it is there.
 set -eu
@@ -33,6 +33,25 @@ cargo_tool() {
   say "cargo install $1 $2 (two to four minutes, once)"
   # Outside the project's own Cargo configuration and build folder.
   (root=$PWD/.tools && cd / && cargo install --quiet --root "$root" "$1@$2")
+}
+
+# The packages of tests/schemathesis/requirements.txt, in a Python environment of their own.
+schemathesis() {
+  wanted=tests/schemathesis/requirements.txt
+  home=.tools/schemathesis
+  if cmp -s "$wanted" "$home/installed"; then
+    return
+  fi
+  say "schemathesis (half a minute, once)"
+  rm -rf "$home"
+  # Debian has Python without venv, as a package of its own.
+  python3 -m venv "$home" >/dev/null 2>&1 || {
+    debian no-python3-venv python3-venv
+    rm -rf "$home"
+    python3 -m venv "$home"
+  }
+  "$home/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
+  cp "$wanted" "$home/installed"
 }
 
 # debian COMMAND PACKAGE ...: installs the packages whose command is missing.
@@ -71,7 +90,8 @@ for part in "$@"; do
       cargo_tool cargo-deny "$CARGO_DENY" cargo-deny
       debian shellcheck shellcheck busybox busybox ksh93 ksh93u+m mksh mksh zsh zsh yash yash \
         dash dash fish fish wget wget perl perl openssl openssl script bsdutils \
-        "${CHROMIUM:-chromium}" chromium
+        python3 python3 "${CHROMIUM:-chromium}" chromium
+      schemathesis
       ;;
     bench) debian wrk wrk ;;
     *)

@@ -18,6 +18,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 
+use caro_edge::api::control::query;
 use caro_edge::api::control::route::{Found, find};
 use caro_edge::api::edge::Edge;
 use caro_edge::api::handle::handle;
@@ -129,6 +130,28 @@ fn nothing_else_is_routed() {
         }
     }
     assert!(calls > 50, "only {calls} were found");
+}
+
+/// What a query may name is what is documented.
+#[test]
+fn queries_are_those_that_are_taken() {
+    let document = document();
+    for operation in operations().iter().filter(|o| o.call.is_some()) {
+        let method = operation.method.to_lowercase();
+        let described = &document["paths"][operation.path][method.as_str()]["parameters"];
+        let described = described.as_array().into_iter().flatten();
+        let parameter = |reference: &Value| {
+            let at = reference["$ref"].as_str().unwrap().trim_start_matches('#');
+            document.pointer(at).unwrap().clone()
+        };
+        let queries = described.map(parameter).filter(|p| p["in"] == "query");
+        let described: BTreeSet<_> = queries
+            .map(|p| p["name"].as_str().unwrap().to_owned())
+            .collect();
+        let taken = query::names(operation.call.unwrap());
+        let taken: BTreeSet<_> = taken.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(described, taken, "{} {}", operation.method, operation.path);
+    }
 }
 
 /// `Allow` lists what the document lists.

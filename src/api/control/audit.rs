@@ -10,7 +10,7 @@ use crate::wire::problem::ProblemType;
 
 use super::Refusal;
 use super::ledger::{Ledger, head};
-use super::read::{number, time};
+use super::query::{number, time};
 
 /// Rows of a page of the audit log, if not said, and at most; and of one export.
 const PAGE: u64 = 50;

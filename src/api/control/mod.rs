@@ -6,6 +6,7 @@ mod approval;
 mod audit;
 pub mod ledger;
 mod outbox;
+pub mod query;
 mod read;
 pub mod route;
 pub mod serve;
@@ -208,6 +209,7 @@ fn try_handle<S: Store>(
         refusal.problem.required_role = Some(least);
         return Err(refusal);
     }
+    query::check(request, call)?;
     if is_read(call) {
         return read::read(ledger, request, call, &target, environment);
     }

@@ -21,6 +21,7 @@ use crate::wire::problem::ProblemType;
 
 use super::audit::{audit, verify};
 use super::ledger::Ledger;
+use super::query::number;
 use super::route::Target;
 use super::write::snapshot;
 use super::{Environment, Refusal, answer};
@@ -177,23 +178,6 @@ fn cohort<'a>(live: &'a Live, name: &'a CohortName) -> Result<Option<Cohort<'a>>
             releases: uses.map(|(release, _)| release.as_str()).collect(),
         }
     }))
-}
-
-pub(super) fn number(request: &impl Request, name: &str) -> Result<Option<u64>, Refusal> {
-    let wrong = || {
-        let detail = format!("?{name} must be a whole number.");
-        Refusal::new(ProblemType::BadQuery, detail)
-    };
-    query_value(request, name)
-        .map(|text| text.parse().map_err(|_| wrong()))
-        .transpose()
-}
-
-pub(super) fn time(request: &impl Request, name: &str) -> Result<Option<Timestamp>, Refusal> {
-    query_value(request, name)
-        .map(|text| text.parse::<Timestamp>())
-        .transpose()
-        .map_err(|e| Refusal::new(ProblemType::BadQuery, format!("?{name} {e}.")))
 }
 
 /// What a requester gets and why, today or as of a revision.

@@ -23,6 +23,7 @@ use crate::wire::problem::ProblemType;
 use super::apply::{Wanted, wanted};
 use super::approval::{approve, propose};
 use super::ledger::{Answered, Ledger};
+use super::query::flag;
 use super::route::Target;
 use super::{Environment, Refusal, answer, max_body};
 
@@ -39,13 +40,12 @@ pub(super) struct Options {
 
 impl Options {
     fn of(request: &impl Request) -> Result<Self, Refusal> {
-        let reason = request
-            .header("x-reason")
-            .or_else(|| query_value(request, "reason"));
-        let reason = reason.map(|text| {
+        let given = [request.header("x-reason"), query_value(request, "reason")];
+        let reasons = given.into_iter().flatten().map(|text| {
             Reason::parse(&text)
                 .map_err(|e| Refusal::new(ProblemType::BadQuery, format!("The reason {e}.")))
         });
+        let reasons: Vec<Reason> = reasons.collect::<Result<_, _>>()?;
         let key = request.header("idempotency-key");
         if let Some(key) = &key
             && (key.is_empty() || key.len() > MAX_KEY_BYTES)
@@ -56,25 +56,9 @@ impl Options {
         Ok(Self {
             dry_run: flag(request, "dry_run")?,
             confirm: flag(request, "confirm")?,
-            reason: reason.transpose()?.map(|r| r.0),
+            reason: reasons.into_iter().next().map(|reason| reason.0),
             key,
         })
-    }
-}
-
-/// `?dry_run` says the same as `?dry_run=1`.
-fn flag(request: &impl Request, name: &str) -> Result<bool, Refusal> {
-    let query = request.url().split_once('?').map_or("", |(_, query)| query);
-    if query.split('&').any(|pair| pair == name) {
-        return Ok(true);
-    }
-    match query_value(request, name).as_deref() {
-        None | Some("0" | "false") => Ok(false),
-        Some("" | "1" | "true") => Ok(true),
-        Some(_) => {
-            let detail = format!("?{name} is 1 or 0.");
-            Err(Refusal::new(ProblemType::BadQuery, detail))
-        }
     }
 }
 
