@@ -8,7 +8,8 @@ import { promisify } from "node:util";
 import { askJson, eventually } from "../support/http.mjs";
 import { ADMIN_TOKEN, root, start } from "../support/router.mjs";
 
-const SCHEMATHESIS = `${root}.tools/schemathesis/bin/schemathesis`;
+const HOME = `${root}.tools/schemathesis`;
+const SCHEMATHESIS = `${HOME}/bin/schemathesis`;
 const CONFIG = `${root}tests/golden/config.json`;
 const FOLDER = `${root}tests/schemathesis`;
 
@@ -55,7 +56,7 @@ async function run(options) {
   };
   try {
     const limits = { timeout: 170_000, maxBuffer: 1 << 26 };
-    const { stdout } = await promisify(execFile)(SCHEMATHESIS, options, { ...limits, cwd: FOLDER, env: environment });
+    const { stdout } = await promisify(execFile)(SCHEMATHESIS, options, { ...limits, cwd: HOME, env: environment });
     return { failed: false, report: stdout };
   } catch (error) {
     return { failed: true, report: `${error.message.split("\n")[0]}\n${error.stdout}\n${error.stderr}` };
