@@ -424,3 +424,26 @@ fn a_stop_that_is_removed_by_hand_is_put_back_and_told_once() {
         1
     );
 }
+
+/// What the runbook says to do about a broken configuration.
+#[test]
+fn an_import_of_what_there_was_replaces_an_edit_that_cannot_be_used() {
+    let mut cloud = Cloud::new(Desk::with(&json!({})), vec![0]);
+    cloud.advance(10_000);
+    cloud.by_hand("config", Some("{broken"));
+    cloud.advance(61_000);
+    assert!(cloud.desk.ledger.publication.bad_edit.is_some());
+    let good = cloud.desk.ledger.live.state.published().unwrap();
+    let body = serde_json::from_str(&good).unwrap();
+    assert_eq!(cloud.call("PUT", "/admin/config?reason=repair", body), 200);
+    cloud.advance(2_000);
+    let published = cloud.desk.ledger.live.state.published().unwrap();
+    assert_eq!(cloud.primary("config").unwrap().text, published);
+    cloud.advance(61_000);
+    assert_eq!(cloud.desk.ledger.publication.bad_edit, None);
+    // Again it changes nothing.
+    let rows = cloud.desk.ledger.live.state.seq;
+    let body = serde_json::from_str(&published).unwrap();
+    cloud.call("PUT", "/admin/config?reason=repair", body);
+    assert_eq!(cloud.desk.ledger.live.state.seq, rows);
+}

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
-use worker::Env;
 use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
+use worker::{Delay, Env};
 
 use crate::api::control::ledger::{Busy, Ledger};
 use crate::api::control::{self, Environment};
@@ -36,6 +36,9 @@ const LOOK_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// How long a stop waits to be written to KV before its answer says that it was not yet.
 const PUBLISH_LIMIT: Duration = Duration::from_millis(2_500);
+
+/// Between two looks at whether it landed.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// How long a webhook may take.
 const WEBHOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -183,10 +186,7 @@ impl Inner {
         let bytes = JsFuture::from(request.array_buffer()?).await?;
         let body = Uint8Array::new(&bytes).to_vec();
         let mut environment = self.environment()?;
-        let position = |ledger: &mut Ledger<SqlStore>| {
-            let state = &ledger.live.state;
-            Ok((state.seq, state.stop_value()))
-        };
+        let position = |ledger: &mut Ledger<SqlStore>| Ok(ledger.live.state.seq);
         let before = self.with(position);
         let writes = self.with(|l| Ok(control::serve::may_write(l, incoming, &environment)));
         if writes.is_ok_and(|writes| writes) {
@@ -216,16 +216,26 @@ impl Inner {
             // A task of its own, which goes on when this no longer waits for it.
             let inner = self.clone();
             let publishing = promise(async move {
-                inner.publish().await;
+                for _ in 0..PUBLISH_LIMIT.as_millis() / RETRY.as_millis() {
+                    inner.publish_stop().await;
+                    if inner.stop_landed() {
+                        break;
+                    }
+                    // Another task is at it, or the key was written within the last second.
+                    Delay::from(RETRY).await;
+                }
                 inner.wake(0);
                 Ok(JsValue::UNDEFINED)
             });
-            let ended = within(PUBLISH_LIMIT, settled(Ok(publishing))).await;
-            let landed = self.with(|ledger| Ok(ledger.stop_landed()));
-            let published = ended.is_some() && landed.unwrap_or(false);
-            return Ok(control::serve::with_published(reply, published));
+            within(PUBLISH_LIMIT, settled(Ok(publishing))).await;
+            return Ok(control::serve::with_published(reply, self.stop_landed()));
         }
         Ok(reply)
+    }
+
+    fn stop_landed(&self) -> bool {
+        self.with(|ledger| Ok(ledger.stop_landed()))
+            .unwrap_or(false)
     }
 
     fn environment(&self) -> Result<Environment, JsValue> {
@@ -291,13 +301,28 @@ impl Inner {
         if !self.publishing.take() {
             return;
         }
-        // A stop waits for nothing, not even for a look at what it is written over.
-        let mut puts = self.puts(None);
-        puts.retain(|put| put.key == "emergency-stop" && put.value.is_some());
-        self.write(puts).await;
+        self.write(self.stops()).await;
         let seen = self.take_in(kv::read(&self.env).await);
         self.write(self.puts(seen.as_ref())).await;
         self.publishing.free();
+    }
+
+    /// A stop waits for nothing, not even for a look at what it is written over. Lifting one does.
+    async fn publish_stop(self: &Rc<Self>) {
+        let stops = self.with(|ledger| Ok(ledger.live.state.stop_value().is_some()));
+        if !stops.unwrap_or(false) {
+            return self.publish().await;
+        }
+        if self.publishing.take() {
+            self.write(self.stops()).await;
+            self.publishing.free();
+        }
+    }
+
+    fn stops(&self) -> Vec<Put> {
+        let mut puts = self.puts(None);
+        puts.retain(|put| put.key == "emergency-stop" && put.value.is_some());
+        puts
     }
 
     fn puts(&self, seen: Option<&Seen>) -> Vec<Put> {

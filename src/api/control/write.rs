@@ -272,7 +272,11 @@ pub(super) fn commit<S: Store>(
         approved_by,
         now: environment.now,
         reason,
-        floor: 0,
+        // An import that says nothing new still replaces an edit of KV that cannot be used.
+        floor: match &ledger.publication.bad_edit {
+            Some(_) if wanted.outcome.action == "config.put" => ledger.live.state.revision + 1,
+            _ => 0,
+        },
     };
     let outcome = &wanted.outcome;
     let prepared = ledger.live.prepare(outcome, &context)?;
@@ -283,6 +287,7 @@ pub(super) fn commit<S: Store>(
         target,
         &ledger.defaults,
     );
+    let has_effect = effect.shown && wanted.minted.is_none();
     let confirmed = wanted.confirm || options.confirm || options.dry_run;
     if outcome.careful && !confirmed && (effect.impact.evicts() || effect.impact.switches()) {
         let mut refusal = Refusal::new(
@@ -316,7 +321,7 @@ pub(super) fn commit<S: Store>(
             dry_run,
             summary: outcome.summary.clone(),
             published: None,
-            impact: effect.shown.then(|| effect.impact.clone()),
+            impact: has_effect.then(|| effect.impact.clone()),
             features: effect.features.clone(),
             rollout: effect
                 .release
@@ -382,8 +387,11 @@ impl<'a> Effect<'a> {
             }
             _ => Vec::new(),
         };
+        let drained = after.drained(before);
+        let end = drained.as_ref().map(|live| snapshot(live, defaults));
         Self {
-            impact: impact::between(&old, &new),
+            // Of a drain it is told where that leads.
+            impact: impact::between(&old, end.as_ref().unwrap_or(&new)),
             features,
             after: new,
             release,

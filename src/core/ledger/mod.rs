@@ -34,7 +34,7 @@ use crate::core::stop::Stop;
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
 
-use event::{Actor, Change, Row};
+use event::{Actor, Change, Drain, Row};
 
 /// Why a command is refused.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,6 +186,24 @@ impl Live {
             "{name} is under an emergency stop; a release manager lifts it with \
              POST /rollout/{scope}/clear-stop"
         )))
+    }
+
+    /// What it comes to when the drains have ended that did not run before; `None` if there are
+    /// none.
+    pub fn drained(&self, before: &Self) -> Option<Self> {
+        let known = |drain: &Drain| before.state.drains.values().any(|other| other == drain);
+        let drains = self.state.drains.values();
+        let new: Vec<&Drain> = drains.filter(|drain| !known(drain)).collect();
+        if new.is_empty() {
+            return None;
+        }
+        let mut state = self.state.clone();
+        for drain in new {
+            let end = Json::object([("percentage", Json::from(drain.to))]);
+            let path = ["releases", drain.release.as_str()];
+            state.document.merge(&Json::nested(&path, end));
+        }
+        Some(Self::new(state))
     }
 
     /// The stop as the edge sees it once all is published.
