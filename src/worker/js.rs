@@ -79,7 +79,8 @@ export function writeAll(storage, statements) {
   });
 }
 
-// The body, or null when it is longer than allowed: then the rest is not read.
+// The body, or null when it is longer than allowed. A megabyte more is read and dropped, so that most
+// who send too much see the answer and not a broken connection.
 export async function readBody(request, limit) {
   if (!request.body) {
     return new Uint8Array();
@@ -93,11 +94,16 @@ export async function readBody(request, limit) {
       break;
     }
     length += value.length;
-    if (length > limit) {
+    if (length > limit + 0x100000) {
       await reader.cancel();
-      return null;
+      break;
     }
-    chunks.push(value);
+    if (length <= limit) {
+      chunks.push(value);
+    }
+  }
+  if (length > limit) {
+    return null;
   }
   const whole = new Uint8Array(length);
   let at = 0;

@@ -249,7 +249,7 @@ describe("an edit of config by hand", { concurrency: 2 }, () => {
         rows.map((row) => row.actor.id),
         ["kv", "kv", "admin"],
       );
-      assert.ok(rows[2].at >= rows[1].at, `${rows[2].at} was written after ${rows[1].at}`);
+      assert.ok(Date.parse(rows[2].at) >= Date.parse(rows[1].at), `${rows[2].at} was written after ${rows[1].at}`);
     });
   });
 

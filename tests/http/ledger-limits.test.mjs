@@ -43,8 +43,13 @@ describe("bodies", () => {
       assert.equal((await post(padded({ percentage: 30 }, KB64), headers)).status, 200);
       const { status, json } = await post(padded({ percentage: 40 }, KB64 + 1), headers);
       assert.deepEqual([status, json.type], [413, "urn:caro-edge:problem:body-too-large"]);
-      const far = await post(padded({ percentage: 40 }, 4 * MIB), headers);
-      assert.equal(far.status, 413);
+      // So much that the router hangs up: the answer may be lost with the connection.
+      const sent = post(padded({ percentage: 40 }, 4 * MIB), headers);
+      const far = await sent.then(
+        ({ status }) => status,
+        ({ code }) => code,
+      );
+      assert.ok([413, "EPIPE", "ECONNRESET"].includes(far), `${far}`);
     }
     assert.equal((await client(router.direct).get("/admin/config")).releases["v1.1.0-beta"].percentage, 30);
   });
