@@ -6,6 +6,7 @@
 // in turn, for several rounds, so that whatever else the machine does meets all of them. The
 // figures are ratios of one run; the times behind them are shown for scale.
 import { execFileSync, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { gzipSync } from "node:zlib";
@@ -37,10 +38,15 @@ const config = {
   features: { many: hundred },
 };
 
-/** A KV namespace as workerd sees one: a service that answers GET with the value. */
-const kv = `const config = ${JSON.stringify(JSON.stringify(config))};
+const published = JSON.stringify(config);
+const hash = createHash("sha256").update(published).digest("hex");
+const metadata = JSON.stringify({ revision: config.revision, hash });
+
+/** A KV namespace as workerd sees one: a service that answers GET with the value and the ledger's metadata. */
+const kv = `const config = ${JSON.stringify(published)};
+const headers = { "CF-KV-Metadata": ${JSON.stringify(metadata)} };
 export default { fetch: (request) => new URL(request.url).pathname === "/config"
-  ? new Response(config) : new Response(null, { status: 404 }) };`;
+  ? new Response(config, { headers }) : new Response(null, { status: 404 }) };`;
 
 const hello = `export default { fetch: () => new Response("hello") };`;
 
