@@ -37,7 +37,7 @@ test-wasm:
 # Against the real Worker on workerd: HTTP, installer, page.
 test-http: build
 	@sh scripts/tools.sh test
-	node --test --test-concurrency=2 'tests/**/*.test.mjs'
+	node --test --test-concurrency=4 'tests/**/*.test.mjs'
 
 bench: build
 	@sh scripts/tools.sh bench
