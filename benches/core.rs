@@ -10,10 +10,11 @@ use caro_edge::core::bucket::{Bucket, Purpose, RolloutHash, Salt, UnitHash};
 use caro_edge::core::config::Config;
 use caro_edge::core::decide::decide;
 use caro_edge::core::defaults::Defaults;
-use caro_edge::core::flags::evaluate_all;
+use caro_edge::core::flags::{Asking, evaluate_all};
 use caro_edge::core::identity::Unit;
 use caro_edge::core::snapshot::Snapshot;
 use caro_edge::core::stop::Stop;
+use caro_edge::core::time::Timestamp;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// A document with one release at 25 % and so many features, each at 25 %.
@@ -61,8 +62,9 @@ fn benches(c: &mut Criterion) {
     });
     let hundred = snapshot(100);
     let (_, set) = hundred.features("v1.1.0-beta").unwrap();
+    let asking = Asking::unit(Some(unit), Timestamp::from_millis(0));
     c.bench_function("100 features for one requester", |b| {
-        b.iter(|| evaluate_all(black_box(&hundred), set, black_box(Some(&unit))));
+        b.iter(|| evaluate_all(black_box(&hundred), set, black_box(&asking)));
     });
 
     for features in [5, 1000] {

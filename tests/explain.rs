@@ -12,18 +12,17 @@ mod support;
 
 use caro_edge::core::decide::decide;
 use caro_edge::core::explain::{Explanation, explain};
-use caro_edge::core::flags::evaluate_all;
 use caro_edge::core::snapshot::Snapshot;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use support::{config, show, snapshot, unit};
+use support::{NOW, config, show, snapshot, unit, values};
 
 fn explained(patch: &Value, stop: Option<&str>, who: &str) -> (Snapshot, Explanation) {
     let snapshot = snapshot(patch, stop);
     let config = config(patch);
     let unit = unit(who);
-    let explanation = explain(&snapshot, Some(&config), unit.as_ref(), None);
+    let explanation = explain(&snapshot, Some(&config), unit.as_ref(), None, NOW);
     (snapshot, explanation)
 }
 
@@ -139,9 +138,9 @@ proptest! {
             prop_assert!(release.steps.iter().all(|s| !s.detail.is_empty() || s.outcome == "not_reached"));
         }
         let (_, set) = snapshot.features(&explanation.version).unwrap();
-        let values = evaluate_all(&snapshot, set, unit.as_ref());
-        for ((key, on), step) in values.of(set).zip(&explanation.features) {
-            prop_assert_eq!((key.as_str(), on), (step.key.as_str(), step.value));
-        }
+        let given = values(&snapshot, set, &who);
+        let explained = explanation.features.iter();
+        let explained = explained.map(|step| (step.key.clone(), serde_json::to_value(&step.value).unwrap()));
+        prop_assert_eq!(given, explained.collect::<Vec<_>>());
     }
 }

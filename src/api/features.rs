@@ -2,19 +2,25 @@
 
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::core::flags::{Values, evaluate_all};
-use crate::core::snapshot::{FeatureSet, Snapshot};
+use crate::core::condition::Attribute;
+use crate::core::flags::{Asking, Choice, FeatureSet, Values, evaluate_all};
+use crate::core::json::Json;
+use crate::core::snapshot::Snapshot;
+use crate::core::time::Timestamp;
 use crate::wire::problem::ProblemType;
 
 use super::edge::Edge;
 use super::reply::{Answer, Key, Reply, etag};
-use super::request::{Identity, Request};
+use super::request::{Identity, Request, query_value};
 
 /// A requester's own answer, asked for anew each time: a kill switch must not wait in a cache, and
 /// the `ETag` makes asking cheap.
 const CACHE: &str = "private, no-cache";
 
-pub fn get(edge: &mut Edge, request: &impl Request, release: &str) -> Answer {
+/// What a query may say of the requester, for rules.
+const ATTRIBUTES: [&str; 3] = ["os", "arch", "locale"];
+
+pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestamp) -> Answer {
     let Edge { snapshot, kept, .. } = edge;
     let Some((id, set)) = snapshot.features(release) else {
         return Answer::Fresh(super::looks::unknown_release(snapshot));
@@ -26,14 +32,41 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str) -> Answer {
             return Answer::Fresh(Reply::problem(ProblemType::BadIdentity, &e.to_string()));
         }
     };
-    let values = evaluate_all(snapshot, set, unit.as_ref());
-    kept.get(Key::Features(id, values.clone()), || {
-        reply(snapshot, set, &values)
+    // Only where a rule could ask: each costs a look.
+    let said = match set.has_rules() {
+        true => said(request, release),
+        false => Vec::new(),
+    };
+    let attributes: Vec<(&str, Attribute<'_>)> = said
+        .iter()
+        .map(|(name, value)| (*name, Attribute::Text(value)))
+        .collect();
+    let asking = Asking {
+        unit,
+        attributes: &attributes,
+        now,
+    };
+    let choices = evaluate_all(snapshot, set, &asking);
+    let detail = query_value(request, "detail");
+    if detail.is_some_and(|detail| detail != "0" && detail != "false") {
+        return Answer::Fresh(reply(snapshot, detailed(snapshot, set, &choices)));
+    }
+    kept.get(Key::Features(id, Values::of(&choices)), || {
+        reply(snapshot, flat(snapshot, set, &choices))
     })
 }
 
-fn reply(snapshot: &Snapshot, set: &FeatureSet, values: &Values) -> Reply {
-    let body = body(snapshot, set, values).unwrap_or_default();
+/// What a request says of the requester.
+fn said(request: &impl Request, release: &str) -> Vec<(&'static str, String)> {
+    let given = ATTRIBUTES.map(|name| Some((name, query_value(request, name)?)));
+    let mut said: Vec<_> = given.into_iter().flatten().collect();
+    said.extend(request.header("cf-ipcountry").map(|code| ("country", code)));
+    said.push(("release", release.to_owned()));
+    said
+}
+
+fn reply(snapshot: &Snapshot, body: Option<String>) -> Reply {
+    let body = body.unwrap_or_default();
     let tag = etag(&body);
     let reply = Reply::json(200, CACHE, body).with("ETag", tag).with(
         "X-Caro-Revision",
@@ -46,22 +79,53 @@ fn reply(snapshot: &Snapshot, set: &FeatureSet, values: &Values) -> Reply {
     }
 }
 
-/// Every feature, then the kill switches that are on: a client takes the OR of all its sources, so
-/// one that is off need not be said.
-fn body(
-    snapshot: &Snapshot,
-    set: &FeatureSet,
-    values: &Values,
-) -> Result<String, serde_json::Error> {
+/// Every feature's value, then the kill switches that are on: a client takes the OR of all its
+/// sources, so one that is off need not be said.
+fn flat(snapshot: &Snapshot, set: &FeatureSet, choices: &[Choice]) -> Option<String> {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::new(&mut bytes);
-    let mut map = serializer.serialize_map(None)?;
-    for (key, on) in values.of(set) {
-        map.serialize_entry(key, &on)?;
+    let mut map = serializer.serialize_map(None).ok()?;
+    for (key, flag, choice) in set.chosen(choices) {
+        map.serialize_entry(key, &flag.variant(choice).map(|v| &v.value))
+            .ok()?;
     }
     for name in &snapshot.client_kills {
-        map.serialize_entry(name, &true)?;
+        map.serialize_entry(name, &true).ok()?;
     }
-    map.end()?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    map.end().ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// One feature with variant and reason.
+#[derive(serde::Serialize)]
+struct Detail<'a> {
+    value: Option<&'a Json>,
+    variant: &'a str,
+    reason: &'static str,
+}
+
+/// The same with variants and reasons.
+fn detailed(snapshot: &Snapshot, set: &FeatureSet, choices: &[Choice]) -> Option<String> {
+    let on = Json::Bool(true);
+    let flags = set.chosen(choices).map(|(key, flag, choice)| {
+        let variant = flag.variant(choice);
+        let detail = Detail {
+            value: variant.map(|v| &v.value),
+            variant: variant.map_or("", |v| v.name.as_str()),
+            reason: choice.reason.as_str(),
+        };
+        (key.as_str(), detail)
+    });
+    let kills = snapshot.client_kills.iter().map(|name| {
+        let detail = Detail {
+            value: Some(&on),
+            variant: "on",
+            reason: "killed",
+        };
+        (*name, detail)
+    });
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::new(&mut bytes);
+    serializer.collect_map(flags.chain(kills)).ok()?;
+    String::from_utf8(bytes).ok()
 }

@@ -31,7 +31,7 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
         Route::Malformed(shell) => install::not_found(edge, shell, 400),
         Route::NotFound(shell) => install::not_found(edge, shell, 404),
         Route::Rollout(release) => looks::rollout(edge, release),
-        Route::Features(release) => features::get(edge, request, release),
+        Route::Features(release) => features::get(edge, request, release, now),
         Route::Status => looks::status(edge, now),
         Route::Health | Route::Metrics if edge.wants_ledger(now) => return Answer::AskLedger,
         Route::Health => looks::health(edge, now),

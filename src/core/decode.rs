@@ -281,6 +281,11 @@ pub struct Object<'j, 'p> {
 }
 
 impl<'j> Object<'j, '_> {
+    /// Whether a field is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(k, _)| *k == key)
+    }
+
     /// Reads the field if it is there.
     pub fn optional<T>(
         &mut self,
@@ -300,7 +305,7 @@ impl<'j> Object<'j, '_> {
         key: &'static str,
         read: impl FnOnce(&mut Decoder, &'j Json, &Path<'_>) -> Option<T>,
     ) -> Option<T> {
-        if !self.entries.iter().any(|(k, _)| *k == key) {
+        if !self.has(key) {
             d.report(&self.at.key(key), "is missing");
         }
         self.optional(d, key, read)

@@ -5,13 +5,16 @@ use serde::Serialize;
 
 use super::bucket::{Bucket, UnitHash};
 use super::config::{Config, State};
-use super::decide::{channel, decide, is_in_cohort};
+use super::decide::{channel, decide};
+use super::flags::{Asking, Choice, Flag, Plan, Reason, evaluate_hashed};
 use super::identity::Unit;
 use super::ids::{FlagKey, Percentage, ReleaseName};
-use super::snapshot::{FeatureSet, Release, Rule, Snapshot};
+use super::json::Json;
+use super::snapshot::{Release, Snapshot};
+use super::time::Timestamp;
 
 /// What one requester gets, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Explanation {
     pub version: String,
@@ -55,22 +58,26 @@ pub struct Step {
 }
 
 /// One feature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct FeatureStep {
     pub key: String,
-    pub value: bool,
+    pub value: Json,
+    pub variant: String,
+    pub reason: &'static str,
     /// In a sentence.
     pub detail: String,
 }
 
 /// Explains a decision. `config` names the cohorts; `release` picks one release, whose features
-/// are shown; without it they are those of the release that the requester gets.
+/// are shown, as of `now` and for somebody who says nothing of themselves; without it they are those of
+/// the release that the requester gets.
 pub fn explain(
     snapshot: &Snapshot,
     config: Option<&Config>,
     unit: Option<&Unit<'_>>,
     release: Option<&str>,
+    now: Timestamp,
 ) -> Explanation {
     let hash = unit.map(|unit| UnitHash::of(&snapshot.salt, unit));
     let decision = decide(snapshot, unit);
@@ -98,9 +105,10 @@ pub fn explain(
             .map(|release| steps(snapshot, config, release, hash.as_ref()))
             .collect(),
         features: set.map_or_else(Vec::new, |(_, set)| {
-            let flags = set.flags.iter();
-            flags
-                .map(|(key, rule)| feature(set, key, rule, hash.as_ref()))
+            let asking = Asking::unit(unit.copied(), now);
+            let choices = evaluate_hashed(set, &asking, || hash);
+            set.chosen(&choices)
+                .map(|(key, flag, choice)| feature(key, flag, choice, hash.as_ref()))
                 .collect()
         }),
         version,
@@ -305,42 +313,24 @@ fn steps(
     }
 }
 
-fn feature(set: &FeatureSet, key: &FlagKey, rule: &Rule, hash: Option<&UnitHash>) -> FeatureStep {
-    let (value, detail) = match (rule, hash) {
-        (Rule::Constant(true), _) => (true, "on for everybody".to_owned()),
-        (Rule::Constant(false), _) => (
-            false,
-            "off for everybody: by default, switched off, killed or stopped".to_owned(),
-        ),
-        (Rule::Gate { .. }, None) => (false, "nothing identifies the requester".to_owned()),
-        (
-            Rule::Gate {
-                gate,
-                percentage,
-                cohorts,
-            },
-            Some(unit),
-        ) => {
-            let bucket = Bucket::of(unit, *gate);
-            let at = shown(bucket);
-            if bucket.is_in(*percentage) {
-                (true, format!("bucket {at} % is below {percentage} %"))
-            } else if cohorts
-                .iter()
-                .any(|c| is_in_cohort(c, unit, set.cohort_gate))
-            {
-                (
-                    true,
-                    "the requester is in a cohort that always gets it".to_owned(),
-                )
-            } else {
-                (false, format!("bucket {at} % is not below {percentage} %"))
+fn feature(key: &FlagKey, flag: &Flag, choice: Choice, hash: Option<&UnitHash>) -> FeatureStep {
+    let variant = flag.variant(choice);
+    let detail = match (&flag.plan, hash) {
+        (Plan::Gate(gate), Some(hash)) if choice.reason == Reason::Bucket => {
+            let bucket = Bucket::of(hash, gate.gate);
+            let (at, percentage) = (shown(bucket), gate.percentage);
+            match bucket.is_in(percentage) {
+                true => format!("bucket {at} % is below {percentage} %"),
+                false => format!("bucket {at} % is not below {percentage} %"),
             }
         }
+        _ => choice.reason.detail().to_owned(),
     };
     FeatureStep {
         key: key.to_string(),
-        value,
+        value: variant.map_or(Json::Null, |variant| variant.value.clone()),
+        variant: variant.map_or(String::new(), |variant| variant.name.to_string()),
+        reason: choice.reason.as_str(),
         detail,
     }
 }

@@ -10,8 +10,9 @@ use serde::{Serialize, Serializer};
 use super::bucket::{Bucket, RolloutHash, UnitHash};
 use super::config::State;
 use super::decide::decide_hashed;
+use super::flags::{FeatureSet, Plan};
 use super::ids::{FlagKey, Percentage};
-use super::snapshot::{BuildId, Channel, Cohort, FeatureSet, Release, Rule, Snapshot};
+use super::snapshot::{BuildId, Channel, Cohort, Release, Snapshot};
 
 /// Rollouts that are multiplied exactly: `100_000^6`, times a bucket more while a further rollout is
 /// rounded, fits into 128 bits. What is further is rounded up, so that nobody who is concerned is
@@ -339,7 +340,9 @@ pub struct FeatureImpact {
     pub off: Share,
 }
 
-/// What a change does to the features of a release; `None`: to everybody's. Only those that turn.
+/// What a change does to the features of a release; `None`: to everybody's. Only those that turn. Of
+/// a feature with rules, a schedule or others that it waits for: to those whom nothing of that
+/// concerns, because who that is lies in what they will say of themselves.
 pub fn features(before: &Snapshot, after: &Snapshot, release: Option<&str>) -> Vec<FeatureImpact> {
     let set = |snapshot: &Snapshot| match release {
         Some(name) => snapshot.features(name).map(|(_, set)| set.clone()),
@@ -377,21 +380,16 @@ impl Gates {
             };
             Self(vec![(axis, if on { Bucket::COUNT } else { 0 })])
         };
-        match set.flags.iter().find(|(k, _)| k == key) {
+        let flag = set.place(key.as_str()).and_then(|at| set.flags.get(at));
+        match flag.map(|(_, flag)| &flag.plan) {
             None => everybody(false),
-            Some((_, Rule::Constant(on))) => everybody(*on),
-            Some((
-                _,
-                Rule::Gate {
-                    gate,
-                    percentage,
-                    cohorts,
-                },
-            )) => {
+            Some(Plan::Constant(choice)) => everybody(choice.on),
+            Some(Plan::Gate(gate)) => {
                 let axis = |rollout| Axis { rollout, later };
+                let cohorts = highest(Percentage::ZERO, &gate.cohorts);
                 Self(vec![
-                    (axis(*gate), percentage.thousandths()),
-                    (axis(set.cohort_gate), highest(Percentage::ZERO, cohorts)),
+                    (axis(gate.gate), gate.percentage.thousandths()),
+                    (axis(set.cohort_gate), cohorts),
                 ])
             }
         }

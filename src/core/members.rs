@@ -12,6 +12,10 @@ const MAX_LABEL_BYTES: usize = 64;
 pub struct Members(Vec<u128>);
 
 impl Members {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn contains(&self, unit: &UnitHash) -> bool {
         self.0.binary_search(&unit.as_u128()).is_ok()
     }

@@ -2,6 +2,7 @@
 //! gives values, so every rule here is tested natively.
 
 pub mod bucket;
+pub mod condition;
 pub mod config;
 pub mod decide;
 pub mod decode;

@@ -2,15 +2,12 @@
 //! once per change so that a request only compares numbers.
 
 use super::bucket::{Purpose, RolloutHash, Salt};
-use super::config::{
-    Cohort as CohortConfig, CohortFeatures, Config, Feature, FeatureScope, OnEmergency, Platform,
-    State,
-};
+use super::config::{Config, Platform, State};
 use super::defaults::Defaults;
-use super::ids::{CohortName, FlagKey, Percentage, ReleaseName, Version};
+use super::flags::{FeatureSet, Features, cohorts};
+use super::ids::{Percentage, ReleaseName, Version};
 use super::members::Members;
 use super::stop::Stop;
-use super::table::Table;
 
 /// `stable` or `beta`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,37 +82,12 @@ impl Release {
     }
 }
 
-/// How one feature is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Rule {
-    Constant(bool),
-    Gate {
-        gate: RolloutHash,
-        percentage: Percentage,
-        cohorts: Vec<Cohort>,
-    },
-}
-
-/// The features of one release, or of everybody; sorted by key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FeatureSet {
-    pub(super) flags: Vec<(FlagKey, Rule)>,
-    /// The bucket that cohort percentages are counted in.
-    pub(super) cohort_gate: RolloutHash,
-}
-
-impl FeatureSet {
-    pub fn keys(&self) -> impl Iterator<Item = &FlagKey> {
-        self.flags.iter().map(|(key, _)| key)
-    }
-}
-
 /// Refers to one of a snapshot's feature sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeatureSetId(pub(super) usize);
 
 /// Everything that is decided from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     /// `None`: no configuration could be read and these are the compiled-in defaults.
     pub revision: Option<u64>,
@@ -321,105 +293,4 @@ fn belongs(id: usize, version: &Version, release: &Release) -> bool {
         .and_then(|name| name.parse().ok());
     release.build.0 == id
         || family.is_some_and(|f| *version == f || version.is_numbered_build_of(&f))
-}
-
-fn live<'c>(
-    config: &'c Config,
-    name: &CohortName,
-) -> impl Iterator<Item = &'c CohortConfig> + use<'c> {
-    let switches = &config.kill_switches;
-    let on = !switches.canary && !switches.cohorts.contains(name);
-    config
-        .cohorts
-        .get(name)
-        .filter(|cohort| on && cohort.enabled)
-        .into_iter()
-}
-
-fn cohorts(config: &Config, names: &[CohortName]) -> Vec<Cohort> {
-    names
-        .iter()
-        .flat_map(|name| live(config, name))
-        .map(resolve)
-        .collect()
-}
-
-fn resolve(cohort: &CohortConfig) -> Cohort {
-    Cohort {
-        members: cohort.members.clone(),
-        percentage: cohort.percentage,
-    }
-}
-
-/// Resolves sets of features.
-struct Features<'a> {
-    defaults: &'a Defaults,
-    config: Option<&'a Config>,
-    stopped: bool,
-}
-
-impl Features<'_> {
-    /// The compiled-in defaults, overlaid by everybody's features, overlaid by the release's.
-    fn set(&self, release: Option<&ReleaseName>, cohort_gate: RolloutHash) -> FeatureSet {
-        let scopes = [
-            Some(FeatureScope::All),
-            release.cloned().map(FeatureScope::Release),
-        ];
-        let mut chosen: Table<&FlagKey, Option<&Feature>> = Table::default();
-        for key in self.defaults.features.keys() {
-            chosen.insert(key, None);
-        }
-        for scope in scopes.iter().flatten() {
-            let features = self.config.and_then(|config| config.features.get(scope));
-            for (key, feature) in features.into_iter().flat_map(Table::iter) {
-                chosen.insert(key, Some(feature));
-            }
-        }
-        FeatureSet {
-            flags: chosen
-                .iter()
-                .map(|(key, feature)| ((*key).clone(), self.rule(key, *feature)))
-                .collect(),
-            cohort_gate,
-        }
-    }
-
-    fn rule(&self, key: &FlagKey, feature: Option<&Feature>) -> Rule {
-        let keep = feature.is_some_and(|f| f.on_emergency == OnEmergency::Keep);
-        if self.stopped && !keep || self.is_killed(key) {
-            return Rule::Constant(false);
-        }
-        let (Some(feature), Some(config)) = (feature, self.config) else {
-            return Rule::Constant(self.defaults.features.get(key).is_some_and(|&on| on));
-        };
-        if !feature.enabled || feature.percentage == Percentage::FULL {
-            return Rule::Constant(feature.enabled);
-        }
-        let mut cohorts = cohorts(config, &feature.cohorts);
-        for (name, cohort) in config.cohorts.iter() {
-            if cohort.features != CohortFeatures::Only(Vec::new()) && cohort.features.holds(key) {
-                cohorts.extend(live(config, name).map(resolve));
-            }
-        }
-        if cohorts.is_empty() && feature.percentage == Percentage::ZERO {
-            return Rule::Constant(false);
-        }
-        Rule::Gate {
-            gate: RolloutHash::of(Purpose::Gate, &feature.rollout_id),
-            percentage: feature.percentage,
-            cohorts,
-        }
-    }
-
-    fn is_killed(&self, key: &FlagKey) -> bool {
-        let Some(config) = self.config else {
-            return false;
-        };
-        let switches = &config.kill_switches;
-        switches.features.contains(key)
-            || switches
-                .client()
-                .iter()
-                .any(|(_, on, feature)| *on && *feature == Some(key.as_str()))
-    }
 }

@@ -2,6 +2,8 @@
 
 pub mod body;
 pub mod control;
+#[cfg(not(target_arch = "wasm32"))]
+mod flag_schema;
 pub mod looks;
 pub mod problem;
 #[cfg(not(target_arch = "wasm32"))]

@@ -14,6 +14,7 @@ use crate::core::table::Table;
 use crate::core::time::Timestamp;
 
 use super::body::{Label, Raw, Reason, Seconds};
+use super::flag_schema::{feature, members};
 
 /// A state that a release is set to in passing.
 pub enum SteerableState {}
@@ -189,40 +190,13 @@ impl JsonSchema for Features {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = table(
             generator.subschema_for::<FlagKey>(),
-            json_schema!({ "type": "boolean" }),
+            json_schema!({ "description": "Any JSON but `null`.", "not": { "type": "null" } }),
         );
-        let text = "Every feature of the release, on or off for this requester, and the kill switches \
-                    that are on.";
+        let text = "What the requester gets of every feature of the release, and the kill switches \
+                    that are on. With `?detail=1` each is an object of `value`, `variant` and `reason`.";
         schema.insert("description".to_owned(), text.into());
         schema
     }
-}
-
-/// A feature's settings, as the configuration has them; in a patch `null` takes one away.
-fn feature(generator: &mut SchemaGenerator, in_patch: bool) -> Schema {
-    let cohorts = generator.subschema_for::<Vec<CohortName>>();
-    let key = generator.subschema_for::<FlagKey>();
-    let percentage = generator.subschema_for::<Percentage>();
-    let or_null = |schema: Schema| match in_patch {
-        true => json_schema!({ "anyOf": [schema, { "type": "null" }] }),
-        false => schema,
-    };
-    json_schema!({
-        "type": "object",
-        "additionalProperties": false,
-        "properties": {
-            "enabled": or_null(json_schema!({
-                "type": "boolean", "description": "`false` kills it for everybody."
-            })),
-            "percentage": or_null(percentage),
-            "cohorts": or_null(cohorts),
-            "rollout_id": or_null(key),
-            "stage": or_null(json_schema!({
-                "type": "string", "enum": ["development", "internal", "beta", "ga", "deprecated"]
-            })),
-            "on_emergency": or_null(json_schema!({ "type": "string", "enum": ["off", "keep"] }))
-        }
-    })
 }
 
 impl JsonSchema for FeaturesPatch {
@@ -262,17 +236,7 @@ impl JsonSchema for ConfigDocument {
         let cohorts = g.subschema_for::<Vec<CohortName>>();
         let percentage = g.subschema_for::<Percentage>();
         let switch = json_schema!({ "type": "boolean" });
-        let unit = json_schema!({ "type": "string", "pattern": "^[0-9a-f]{32}$" });
-        let members = json_schema!({
-            "type": "array",
-            "description": "The first 32 hexadecimal digits of each one's hash, never an id.",
-            "items": { "anyOf": [unit, {
-                "type": "object",
-                "required": ["unit"],
-                "additionalProperties": false,
-                "properties": { "unit": unit, "label": { "type": "string", "maxLength": 64 } }
-            }] }
-        });
+        let members = members();
         let releases = table(
             release.clone(),
             json_schema!({
@@ -322,6 +286,7 @@ impl JsonSchema for ConfigDocument {
                 "releases": releases,
                 "features": table(scopes, table(key.clone(), feature)),
                 "cohorts": table(g.subschema_for::<CohortName>(), cohort),
+                "holdouts": table(key.clone(), percentage.clone()),
                 "canary": {
                     "type": "object",
                     "required": ["enabled"],

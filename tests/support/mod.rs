@@ -9,7 +9,9 @@ use caro_edge::api::request::Request;
 use caro_edge::core::config::Config;
 use caro_edge::core::decide::{Decision, Refusal, Selector, decide, select};
 use caro_edge::core::defaults::Defaults;
+use caro_edge::core::flags::{Asking, Choice, FeatureSet, Flag, evaluate_all};
 use caro_edge::core::identity::Unit;
+use caro_edge::core::ids::FlagKey;
 use caro_edge::core::ledger::kv;
 use caro_edge::core::snapshot::Snapshot;
 use caro_edge::core::stop::Stop;
@@ -81,6 +83,20 @@ pub fn selected(snapshot: &Snapshot, name: &str) -> String {
         Err(Refusal::Stopped) => "stopped".to_owned(),
         Err(Refusal::Unavailable) => "unavailable".to_owned(),
     }
+}
+
+/// The requester's value of each feature, by key.
+pub fn values(snapshot: &Snapshot, set: &FeatureSet, who: &str) -> Vec<(String, Value)> {
+    let asking = Asking::unit(unit(who), NOW);
+    let choices = evaluate_all(snapshot, set, &asking);
+    let value = |(key, flag, choice): (&FlagKey, &Flag, Choice)| {
+        let variant = flag.variant(choice).unwrap();
+        (
+            key.to_string(),
+            serde_json::to_value(&variant.value).unwrap(),
+        )
+    };
+    set.chosen(&choices).map(value).collect()
 }
 
 /// An address if it is one, else an id; nobody if empty.

@@ -61,7 +61,7 @@ pub(super) fn read<S: Store>(
         }
         Call::ReadAudit => return audit(ledger, request),
         Call::VerifyAudit => answer(200, revision, &verify(ledger)?),
-        Call::Explain => return explained(ledger, request),
+        Call::Explain => return explained(ledger, request, now),
         Call::ReadConfig => {
             let Some(text) = state.published() else {
                 return Err(crate::core::ledger::Rejection::NoConfiguration.into());
@@ -181,7 +181,11 @@ fn cohort<'a>(live: &'a Live, name: &'a CohortName) -> Result<Option<Cohort<'a>>
 }
 
 /// What a requester gets and why, today or as of a revision.
-fn explained<S: Store>(ledger: &Ledger<S>, request: &impl Request) -> Result<Reply, Refusal> {
+fn explained<S: Store>(
+    ledger: &Ledger<S>,
+    request: &impl Request,
+    now: Timestamp,
+) -> Result<Reply, Refusal> {
     let bad = |detail: String| Refusal::new(ProblemType::BadQuery, detail);
     let (id, ip) = (query_value(request, "id"), query_value(request, "ip"));
     let unit = match (&id, &ip) {
@@ -221,6 +225,7 @@ fn explained<S: Store>(ledger: &Ledger<S>, request: &impl Request) -> Result<Rep
         live.config.as_ref(),
         unit.as_ref(),
         release.as_deref(),
+        now,
     );
     Ok(answer(200, ledger.live.state.revision, &explanation))
 }

@@ -170,8 +170,14 @@ pub(super) fn operations() -> Vec<Operation> {
             )
         },
         Operation {
-            parameters: [&["release", "If-None-Match"], &IDENTITY[..]].concat(),
-            details: "Asked by each caro process when it starts and every hour.",
+            parameters: [
+                &["release", "If-None-Match", "detail", "os", "arch", "locale"],
+                &IDENTITY[..],
+            ]
+            .concat(),
+            details: "Asked by each caro process when it starts and every hour. For rules the \
+                      requester is known by `os`, `arch` and `locale`, by `country` as Cloudflare \
+                      sees it, and by `release`.",
             answers: vec![
                 json("The requester's features.")
                     .json(of::<Features>)

@@ -1,8 +1,10 @@
 //! Everything that the document names must be in it, and what is on offer must be complete.
 
-use super::{Config, FeatureScope, Platform, State, UNREADABLE};
+use super::{Config, Feature, FeatureScope, Platform, State, UNREADABLE};
 use crate::core::decode::{Decoder, Path};
-use crate::core::ids::{CohortName, Version};
+use crate::core::flags::order;
+use crate::core::ids::{CohortName, FlagKey, Version};
+use crate::core::table::Table;
 
 /// Everything that is named elsewhere in the document must be there.
 pub(super) fn references(d: &mut Decoder, config: &Config) {
@@ -35,12 +37,111 @@ pub(super) fn references(d: &mut Decoder, config: &Config) {
         for (key, feature) in flags.iter() {
             let at = at.key(key.as_str());
             cohorts(d, config, &feature.cohorts, &at.key("cohorts"));
+            flag(d, config, scope, feature, &at);
         }
+        links(d, config, scope, &at);
+        layers(d, flags, &at);
     }
 
     let kill = root.key("kill_switches");
     let killed = config.kill_switches.cohorts.keys();
     cohorts(d, config, killed, &kill.key("cohorts"));
+}
+
+/// The feature of that name that a scope sees: its own, or everybody's.
+fn seen<'c>(config: &'c Config, scope: &FeatureScope, key: &FlagKey) -> Option<&'c Feature> {
+    let scopes = [scope, &FeatureScope::All].into_iter();
+    let mut tables = scopes.filter_map(|scope| config.features.get(scope));
+    tables.find_map(|features| features.get(key))
+}
+
+/// What one feature names.
+fn flag(d: &mut Decoder, config: &Config, scope: &FeatureScope, feature: &Feature, at: &Path<'_>) {
+    for (key, wanted) in &feature.prerequisites {
+        let parent = at.key("prerequisites");
+        let at = parent.key(key.as_str());
+        match seen(config, scope, key) {
+            None => d.report(&at, "names a feature that is not under /features"),
+            Some(other) => {
+                let unknown = wanted.iter().find(|name| other.variant(name).is_none());
+                if let Some(unknown) = unknown {
+                    d.report(
+                        &at,
+                        format!("names {unknown}, which is no variant of {key}"),
+                    );
+                }
+            }
+        }
+    }
+    if let Some(key) = &feature.fallback
+        && seen(config, scope, key).is_none()
+    {
+        let at = at.key("fallback");
+        d.report(&at, "names a feature that is not under /features");
+    }
+    if let Some(name) = &feature.holdout
+        && !config.holdouts.contains(name)
+    {
+        let at = at.key("holdout");
+        d.report(&at, "names a holdout that is not under /holdouts");
+    }
+    let rules = at.key("rules");
+    for (i, rule) in feature.rules.iter().enumerate() {
+        let at = rules.index(i);
+        cohorts(d, config, rule.when.cohorts(), &at.key("if"));
+    }
+}
+
+/// No feature may wait for itself, through whatever others.
+fn links(d: &mut Decoder, config: &Config, scope: &FeatureScope, at: &Path<'_>) {
+    let mut merged: Table<&FlagKey, &Feature> = Table::default();
+    for scope in [&FeatureScope::All, scope] {
+        for (key, feature) in config.features.get(scope).into_iter().flat_map(Table::iter) {
+            merged.insert(key, feature);
+        }
+    }
+    let place = |key: &FlagKey| merged.keys().position(|k| *k == key);
+    let mut asks: Vec<Vec<usize>> = vec![Vec::new(); merged.len()];
+    for (own, feature) in merged.values().enumerate() {
+        let others = feature
+            .prerequisites
+            .iter()
+            .filter_map(|(key, _)| place(key));
+        if let Some(asked) = asks.get_mut(own) {
+            asked.extend(others);
+        }
+        // Whoever falls back is asked first.
+        let fallback = feature.fallback.as_ref().and_then(place);
+        if let Some(asked) = fallback.and_then(|other| asks.get_mut(other)) {
+            asked.push(own);
+        }
+    }
+    if let Err(place) = order(&asks) {
+        let key = merged.keys().nth(place).map_or("", |key| key.as_str());
+        d.report(
+            &at.key(key),
+            "waits for itself, through its prerequisites and fallbacks; take one of them out",
+        );
+    }
+}
+
+/// Of features in one layer no two may have the same share.
+fn layers(d: &mut Decoder, flags: &Table<FlagKey, Feature>, at: &Path<'_>) {
+    let mut shares: Vec<_> = flags
+        .iter()
+        .filter_map(|(key, feature)| feature.layer.as_ref().map(|layer| (layer, key)))
+        .collect();
+    shares.sort_by_key(|(layer, _)| (&layer.name, layer.from));
+    for pair in shares.windows(2) {
+        if let [(a, first), (b, key)] = pair
+            && a.name == b.name
+            && a.to > b.from
+        {
+            let at = at.key(key.as_str());
+            let message = format!("overlaps with {first}'s share of the layer {}", a.name);
+            d.report(&at.key("layer"), message);
+        }
+    }
 }
 
 fn stable(d: &mut Decoder, config: &Config, root: &Path<'_>) {

@@ -2,7 +2,10 @@
 //! which everything holds together, or every problem there is, each with its path.
 
 mod check;
+mod flag;
 mod read;
+
+pub use flag::{Feature, KINDS, Layer, Range, Rule, STAGES, Serve, Variant, boolean};
 
 use super::bucket::Salt;
 use super::decode::{Decoder, Problem};
@@ -159,19 +162,6 @@ pub enum OnEmergency {
     Keep,
 }
 
-/// A boolean feature.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Feature {
-    /// `false` kills it for everybody.
-    pub enabled: bool,
-    pub percentage: Percentage,
-    /// Who always gets it.
-    pub cohorts: Vec<CohortName>,
-    /// What its buckets are drawn from; kept when the feature is renamed.
-    pub rollout_id: String,
-    pub on_emergency: OnEmergency,
-}
-
 /// Whose features: one release's, or everybody's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FeatureScope {
@@ -272,7 +262,7 @@ pub struct Policy {
 }
 
 /// Everything the edge needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub revision: u64,
     pub salt: Salt,
@@ -282,6 +272,8 @@ pub struct Config {
     pub releases: Table<ReleaseName, Release>,
     pub features: Table<FeatureScope, Table<FlagKey, Feature>>,
     pub cohorts: Table<CohortName, Cohort>,
+    /// Shares that are kept out of features, to compare with.
+    pub holdouts: Table<FlagKey, Percentage>,
     pub canary: Canary,
     pub kill_switches: KillSwitches,
     pub policy: Policy,

@@ -1,12 +1,12 @@
 //! From JSON to the types of the document, field by field.
 
 use super::{
-    Asset, Build, Canary, Cohort, CohortFeatures, Config, Feature, KillSwitches, OnEmergency,
-    Policy, Release, SCHEMA, State, UNREADABLE,
+    Asset, Build, Canary, Cohort, CohortFeatures, Config, KillSwitches, Policy, Release, SCHEMA,
+    State, UNREADABLE,
 };
 use crate::core::bucket::{ALGORITHM, Salt};
 use crate::core::decode::{Decoder, Path, hex};
-use crate::core::ids::{CohortName, FlagKey, Percentage, ReleaseName};
+use crate::core::ids::{CohortName, Percentage, ReleaseName};
 use crate::core::json::Json;
 use crate::core::members::Members;
 
@@ -40,10 +40,15 @@ pub(super) fn config(d: &mut Decoder, json: &Json) -> Option<Config> {
     });
     let releases = o.optional(d, "releases", |d, json, at| d.table(json, at, release));
     let features = o.optional(d, "features", |d, json, at| {
-        d.table(json, at, |d, _, json, at| d.table(json, at, feature))
+        d.table(json, at, |d, _, json, at| {
+            d.table(json, at, super::flag::feature)
+        })
     });
     let cohorts = o.optional(d, "cohorts", |d, json, at| {
         d.table(json, at, |d, _, json, at| cohort(d, json, at))
+    });
+    let holdouts = o.optional(d, "holdouts", |d, json, at| {
+        d.table(json, at, |d, _, json, at| d.percentage(json, at))
     });
     let canary = o.optional(d, "canary", canary);
     let kill_switches = o.optional(d, "kill_switches", kill_switches);
@@ -63,6 +68,7 @@ pub(super) fn config(d: &mut Decoder, json: &Json) -> Option<Config> {
         releases: releases.unwrap_or_default(),
         features: features.unwrap_or_default(),
         cohorts: cohorts.unwrap_or_default(),
+        holdouts: holdouts.unwrap_or_default(),
         canary: canary.unwrap_or_default(),
         kill_switches: kill_switches.unwrap_or_default(),
         policy: policy.unwrap_or_default(),
@@ -190,60 +196,8 @@ fn release(d: &mut Decoder, name: &ReleaseName, json: &Json, at: &Path<'_>) -> O
     })
 }
 
-/// Where a feature is in its life.
-const STAGES: [&str; 5] = ["development", "internal", "beta", "ga", "deprecated"];
-
-fn cohort_names(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Vec<CohortName>> {
+pub(super) fn cohort_names(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Vec<CohortName>> {
     Some(d.list(json, at, Decoder::parse))
-}
-
-fn feature(d: &mut Decoder, key: &FlagKey, json: &Json, at: &Path<'_>) -> Option<Feature> {
-    let mut feature = Feature {
-        enabled: true,
-        percentage: Percentage::FULL,
-        cohorts: Vec::new(),
-        rollout_id: format!("feature/{key}"),
-        on_emergency: OnEmergency::Off,
-    };
-    match json {
-        Json::Bool(on) => feature.enabled = *on,
-        Json::Object(_) => {
-            let mut o = d.object(json, at)?;
-            if let Some(enabled) = o.optional(d, "enabled", Decoder::bool) {
-                feature.enabled = enabled;
-            }
-            if let Some(percentage) = o.optional(d, "percentage", Decoder::percentage) {
-                feature.percentage = percentage;
-            }
-            if let Some(cohorts) = o.optional(d, "cohorts", cohort_names) {
-                feature.cohorts = cohorts;
-            }
-            if let Some(id) =
-                o.optional(d, "rollout_id", |d, json, at| d.parse::<FlagKey>(json, at))
-            {
-                feature.rollout_id = format!("feature/{id}");
-            }
-            // Who may change it depends on it, not what it answers (seed 001, "Feature Lifecycle").
-            o.optional(d, "stage", |d, json, at| {
-                let stage = d.string(json, at)?;
-                if !STAGES.contains(&stage) {
-                    d.report(at, format!("must be one of {}", STAGES.join(", ")));
-                }
-                Some(())
-            });
-            o.optional(d, "on_emergency", |d, json, at| {
-                match d.string(json, at)? {
-                    "off" => feature.on_emergency = OnEmergency::Off,
-                    "keep" => feature.on_emergency = OnEmergency::Keep,
-                    _ => d.report(at, "must be \"off\" or \"keep\""),
-                }
-                Some(())
-            });
-            o.finish(d);
-        }
-        _ => d.report(at, "must be true, false or an object"),
-    }
-    Some(feature)
 }
 
 fn cohort(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Cohort> {

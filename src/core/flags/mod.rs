@@ -1,0 +1,403 @@
+//! The features of one requester: which variant of each, and why.
+
+mod order;
+mod resolve;
+
+pub use order::order;
+pub(super) use resolve::{Features, cohorts};
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::bucket::{Bucket, RolloutHash, UnitHash};
+use super::condition::{Attribute, Condition, Subject};
+use super::config::{Serve, Variant};
+use super::decide::is_in_cohort;
+use super::identity::Unit;
+use super::ids::{CohortName, FlagKey, Percentage};
+use super::members::Members;
+use super::snapshot::{Cohort, Snapshot};
+use super::table::Table;
+use super::time::Timestamp;
+
+/// Why a feature answers what it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The same for everybody.
+    Static,
+    /// Switched off.
+    Disabled,
+    /// A kill switch is on.
+    Killed,
+    /// An emergency stop is on.
+    Stopped,
+    /// Outside its schedule.
+    Scheduled,
+    /// A feature that it waits for answers otherwise.
+    Prerequisite,
+    /// On the deny list.
+    Denied,
+    /// In a cohort that is always in.
+    Cohort,
+    /// Another feature names it as its fallback, and is off.
+    Fallback,
+    /// A rule holds.
+    Rule,
+    /// In the holdout.
+    HeldOut,
+    /// Outside its share of the layer.
+    Layer,
+    /// By the bucket, in or out.
+    Bucket,
+    /// Nothing identifies the requester, and it is not for everybody.
+    NoUnit,
+}
+
+impl Reason {
+    pub const ALL: [Self; 14] = [
+        Self::Static,
+        Self::Disabled,
+        Self::Killed,
+        Self::Stopped,
+        Self::Scheduled,
+        Self::Prerequisite,
+        Self::Denied,
+        Self::Cohort,
+        Self::Fallback,
+        Self::Rule,
+        Self::HeldOut,
+        Self::Layer,
+        Self::Bucket,
+        Self::NoUnit,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Disabled => "disabled",
+            Self::Killed => "killed",
+            Self::Stopped => "stopped",
+            Self::Scheduled => "scheduled",
+            Self::Prerequisite => "prerequisite",
+            Self::Denied => "denied",
+            Self::Cohort => "cohort",
+            Self::Fallback => "fallback",
+            Self::Rule => "rule",
+            Self::HeldOut => "holdout",
+            Self::Layer => "layer",
+            Self::Bucket => "bucket",
+            Self::NoUnit => "no_unit",
+        }
+    }
+
+    /// In a sentence.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Static => "the same for everybody",
+            Self::Disabled => "switched off",
+            Self::Killed => "a kill switch is on",
+            Self::Stopped => "an emergency stop is on",
+            Self::Scheduled => "outside its schedule",
+            Self::Prerequisite => "a feature that it waits for answers otherwise",
+            Self::Denied => "the requester is on the deny list",
+            Self::Cohort => "the requester is in a cohort that always gets it",
+            Self::Fallback => "another feature falls back to it",
+            Self::Rule => "a rule holds",
+            Self::HeldOut => "the requester is in the holdout",
+            Self::Layer => "the requester is in another part of the layer",
+            Self::Bucket => "by the requester's bucket",
+            Self::NoUnit => "nothing identifies the requester",
+        }
+    }
+}
+
+/// What one requester gets of one feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Choice {
+    /// The variant's place.
+    pub variant: u8,
+    /// Whether the feature is on for them; the off variant may be served by a rule as well.
+    pub on: bool,
+    pub reason: Reason,
+}
+
+/// A feature, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flag {
+    pub variants: Arc<[Variant]>,
+    pub(super) off: u8,
+    pub(super) plan: Plan,
+    /// Who gets this one when it is off.
+    pub fallback: Option<FlagKey>,
+}
+
+impl Flag {
+    pub fn variant(&self, choice: Choice) -> Option<&Variant> {
+        self.variants.get(usize::from(choice.variant))
+    }
+}
+
+/// How a feature is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Plan {
+    /// The same for everybody.
+    Constant(Choice),
+    Gate(Box<Gate>),
+}
+
+/// What is asked, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Gate {
+    pub start: Option<Timestamp>,
+    pub end: Option<Timestamp>,
+    /// A feature's place, and the variants that will do.
+    pub prerequisites: Vec<(usize, Vec<u8>)>,
+    pub deny: Members,
+    pub cohorts: Vec<Cohort>,
+    /// The places of those that fall back to this one.
+    pub fallback_of: Vec<usize>,
+    pub rules: Vec<Rule>,
+    pub holdout: Option<(RolloutHash, Percentage)>,
+    pub layer: Option<(RolloutHash, u32, u32)>,
+    pub gate: RolloutHash,
+    pub percentage: Percentage,
+    pub split: RolloutHash,
+    pub serve: Serve,
+}
+
+/// A rule, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rule {
+    pub when: Condition,
+    pub serve: Option<Serve>,
+    pub percentage: Percentage,
+}
+
+/// The features of one release, or of everybody; sorted by key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureSet {
+    pub(super) flags: Vec<(FlagKey, Flag)>,
+    /// The places in an order in which each comes after those that it asks; `None`: any will do.
+    pub(super) order: Option<Vec<usize>>,
+    pub(super) has_rules: bool,
+    /// The bucket that cohort percentages are counted in.
+    pub(super) cohort_gate: RolloutHash,
+    /// Those that conditions name and that are switched on.
+    pub(super) cohorts: Table<CohortName, Cohort>,
+}
+
+impl FeatureSet {
+    pub fn keys(&self) -> impl Iterator<Item = &FlagKey> {
+        self.flags.iter().map(|(key, _)| key)
+    }
+
+    /// Each feature with what was chosen of it.
+    pub fn chosen<'a>(
+        &'a self,
+        choices: &'a [Choice],
+    ) -> impl Iterator<Item = (&'a FlagKey, &'a Flag, Choice)> {
+        let flags = self.flags.iter().zip(choices);
+        flags.map(|((key, flag), choice)| (key, flag, *choice))
+    }
+
+    /// Whether any of them asks what a requester says of themselves.
+    pub const fn has_rules(&self) -> bool {
+        self.has_rules
+    }
+
+    pub(super) fn place(&self, key: &str) -> Option<usize> {
+        let found = self.flags.binary_search_by(|(k, _)| k.as_str().cmp(key));
+        found.ok()
+    }
+}
+
+/// The variants of a set's features, in the order of its keys. Requesters with equal values get the
+/// same answer, so it is also the key under which answers are kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Values(Rc<[u8]>);
+
+impl Values {
+    pub fn of(choices: &[Choice]) -> Self {
+        Self(choices.iter().map(|choice| choice.variant).collect())
+    }
+}
+
+/// Who asks, what they say of themselves, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    pub unit: Option<Unit<'a>>,
+    pub attributes: &'a [(&'a str, Attribute<'a>)],
+    pub now: Timestamp,
+}
+
+impl<'a> Asking<'a> {
+    /// Somebody who says nothing of themselves.
+    pub const fn unit(unit: Option<Unit<'a>>, now: Timestamp) -> Self {
+        Self {
+            unit,
+            attributes: &[],
+            now,
+        }
+    }
+}
+
+/// A requester, hashed.
+struct Hashed<'a> {
+    asking: &'a Asking<'a>,
+    set: &'a FeatureSet,
+    hash: Option<UnitHash>,
+}
+
+impl Subject for Hashed<'_> {
+    fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
+        let mut given = self.asking.attributes.iter();
+        given.find(|(n, _)| *n == name).map(|(_, value)| *value)
+    }
+
+    fn hash(&self) -> Option<UnitHash> {
+        self.hash
+    }
+
+    fn is_member(&self, name: &CohortName) -> bool {
+        let cohort = self.set.cohorts.get(name);
+        cohort
+            .zip(self.hash)
+            .is_some_and(|(cohort, hash)| is_in_cohort(cohort, &hash, self.set.cohort_gate))
+    }
+}
+
+/// Evaluates every feature. A requester without a unit gets what needs none.
+pub fn evaluate_all(snapshot: &Snapshot, set: &FeatureSet, asking: &Asking<'_>) -> Vec<Choice> {
+    let hash = || asking.unit.map(|unit| UnitHash::of(&snapshot.salt, &unit));
+    evaluate_hashed(set, asking, hash)
+}
+
+/// The same for a hash in hand; `hash` is asked at most once.
+pub(super) fn evaluate_hashed(
+    set: &FeatureSet,
+    asking: &Asking<'_>,
+    hash: impl FnOnce() -> Option<UnitHash>,
+) -> Vec<Choice> {
+    let constant = |flag: &Flag| match &flag.plan {
+        Plan::Constant(choice) => *choice,
+        Plan::Gate(_) => Choice {
+            variant: flag.off,
+            on: false,
+            reason: Reason::Static,
+        },
+    };
+    let mut choices: Vec<Choice> = set.flags.iter().map(|(_, flag)| constant(flag)).collect();
+    let is_gate = |(_, flag): &(FlagKey, Flag)| matches!(flag.plan, Plan::Gate(_));
+    if !set.flags.iter().any(is_gate) {
+        return choices;
+    }
+    let hashed = Hashed {
+        asking,
+        set,
+        hash: hash(),
+    };
+    let mut choose = |at: usize| {
+        if let Some((_, flag)) = set.flags.get(at)
+            && let Plan::Gate(gate) = &flag.plan
+        {
+            let choice = choice(flag, gate, &hashed, &choices);
+            if let Some(place) = choices.get_mut(at) {
+                *place = choice;
+            }
+        }
+    };
+    match &set.order {
+        None => (0..set.flags.len()).for_each(&mut choose),
+        Some(order) => order.iter().copied().for_each(&mut choose),
+    }
+    choices
+}
+
+fn choice(flag: &Flag, gate: &Gate, who: &Hashed<'_>, choices: &[Choice]) -> Choice {
+    let off = |reason| Choice {
+        variant: flag.off,
+        on: false,
+        reason,
+    };
+    let now = who.asking.now;
+    if gate.start.is_some_and(|start| now < start) || gate.end.is_some_and(|end| now >= end) {
+        return off(Reason::Scheduled);
+    }
+    let met = |(at, wanted): &(usize, Vec<u8>)| {
+        let other = choices.get(*at);
+        other.is_some_and(|other| wanted.contains(&other.variant))
+    };
+    if !gate.prerequisites.iter().all(met) {
+        return off(Reason::Prerequisite);
+    }
+    let hash = who.hash;
+    if hash.is_some_and(|hash| gate.deny.contains(&hash)) {
+        return off(Reason::Denied);
+    }
+    // Who is in gets what is served; of a split, what their bucket says.
+    let on = |serve: &Serve, reason| match served(gate, serve, hash) {
+        Some(variant) => Choice {
+            variant,
+            on: true,
+            reason,
+        },
+        None => off(if hash.is_none() {
+            Reason::NoUnit
+        } else {
+            reason
+        }),
+    };
+    let in_cohort = |hash: UnitHash| {
+        let mut cohorts = gate.cohorts.iter();
+        cohorts.any(|cohort| is_in_cohort(cohort, &hash, who.set.cohort_gate))
+    };
+    if hash.is_some_and(in_cohort) {
+        return on(&gate.serve, Reason::Cohort);
+    }
+    let fell = |at: &usize| choices.get(*at).is_some_and(|other| !other.on);
+    if gate.fallback_of.iter().any(fell) {
+        return on(&gate.serve, Reason::Fallback);
+    }
+    let below = |percentage: Percentage| match hash {
+        Some(hash) => Bucket::of(&hash, gate.gate).is_in(percentage),
+        None => percentage == Percentage::FULL,
+    };
+    if let Some(rule) = gate.rules.iter().find(|rule| rule.when.holds(who)) {
+        return match (below(rule.percentage), hash) {
+            (true, _) => on(rule.serve.as_ref().unwrap_or(&gate.serve), Reason::Rule),
+            (false, None) => off(Reason::NoUnit),
+            (false, Some(_)) => off(Reason::Rule),
+        };
+    }
+    if let Some(hash) = hash {
+        let held = |(holdout, percentage)| Bucket::of(&hash, holdout).is_in(percentage);
+        if gate.holdout.is_some_and(held) {
+            return off(Reason::HeldOut);
+        }
+        let outside = |(layer, from, to): (RolloutHash, u32, u32)| {
+            !(from..to).contains(&Bucket::of(&hash, layer).value())
+        };
+        if gate.layer.is_some_and(outside) {
+            return off(Reason::Layer);
+        }
+    } else if gate.holdout.is_some() || gate.layer.is_some() {
+        return off(Reason::NoUnit);
+    }
+    match (below(gate.percentage), hash) {
+        (true, _) => on(&gate.serve, Reason::Bucket),
+        (false, None) => off(Reason::NoUnit),
+        (false, Some(_)) => off(Reason::Bucket),
+    }
+}
+
+/// The variant of whoever is in; `None` where a split has none for them.
+fn served(gate: &Gate, serve: &Serve, hash: Option<UnitHash>) -> Option<u8> {
+    match serve {
+        Serve::One(variant) => Some(*variant),
+        Serve::Split(ranges) => {
+            let bucket = Bucket::of(&hash?, gate.split).value();
+            let own = |r: &&super::config::Range| (r.from..r.to).contains(&bucket);
+            ranges.iter().find(own).map(|range| range.variant)
+        }
+    }
+}
