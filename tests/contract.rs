@@ -13,7 +13,7 @@
 mod support;
 
 use caro_edge::api::edge::Edge;
-use caro_edge::api::handle::handle;
+use caro_edge::api::handle::{evaluate, handle};
 use caro_edge::api::reply::{Answer, Reply, asset_headers};
 use caro_edge::wire::looks::LedgerLook;
 use serde_json::{Value, json};
@@ -41,7 +41,10 @@ fn the_contract_holds() {
 fn check_fields(name: &str, case: &Value) {
     let levels: [(&Value, &[&str]); 4] = [
         (case, &["name", "config", "stop", "request", "expect"]),
-        (&case["request"], &["method", "path", "headers", "again"]),
+        (
+            &case["request"],
+            &["method", "path", "headers", "body", "again"],
+        ),
         (&case["expect"], &["status", "file", "headers", "body"]),
         (
             &case["expect"]["body"],
@@ -69,11 +72,16 @@ fn check(case: &Value) -> Vec<String> {
     for (name, value) in case["request"]["headers"].as_object().into_iter().flatten() {
         request = request.with(name, value.as_str().unwrap());
     }
-    let mut answer = Received::of(&mut edge, &request);
+    let body = match &case["request"]["body"] {
+        Value::Null => String::new(),
+        Value::String(raw) => raw.clone(),
+        json => json.to_string(),
+    };
+    let mut answer = Received::of(&mut edge, &request, &body);
     if let Some(template) = case["request"]["again"].as_str() {
         let etag = answer.header("ETag").expect("an ETag to ask again with");
         request = request.with("If-None-Match", &template.replace("{etag}", etag));
-        answer = Received::of(&mut edge, &request);
+        answer = Received::of(&mut edge, &request, &body);
     }
     let mut complaints = answer.check(&case["expect"]);
     complaints.extend(answer.check_always());
@@ -92,8 +100,11 @@ struct Received {
 }
 
 impl Received {
-    fn of(edge: &mut Edge, request: &Incoming) -> Self {
-        let answer = handle(edge, request, NOW);
+    fn of(edge: &mut Edge, request: &Incoming, body: &str) -> Self {
+        let mut answer = handle(edge, request, NOW);
+        if answer == Answer::Evaluate {
+            answer = Answer::Fresh(evaluate(edge, request, Some(body.as_bytes()), NOW));
+        }
         let (status, reply) = match &answer {
             Answer::Fresh(reply) => (reply.status, reply),
             Answer::Kept(id) => {
@@ -102,6 +113,7 @@ impl Received {
             }
             Answer::NotModified(id) => (304, edge.kept.reply(*id).unwrap()),
             Answer::Asset(path) => return Self::file(path),
+            Answer::Evaluate => panic!("it was evaluated"),
             Answer::AskLedger => panic!("the ledger was asked already"),
             Answer::Control => panic!("{} {} is in control.json", request.method, request.url),
         };

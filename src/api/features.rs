@@ -3,8 +3,7 @@
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::core::condition::Attribute;
-use crate::core::flags::{Asking, Choice, FeatureSet, Values, evaluate_all};
-use crate::core::json::Json;
+use crate::core::flags::{Asking, Choice, FeatureSet, Value, Values, evaluate_all};
 use crate::core::snapshot::Snapshot;
 use crate::core::time::Timestamp;
 use crate::wire::problem::ProblemType;
@@ -86,8 +85,7 @@ fn flat(snapshot: &Snapshot, set: &FeatureSet, choices: &[Choice]) -> Option<Str
     let mut serializer = serde_json::Serializer::new(&mut bytes);
     let mut map = serializer.serialize_map(None).ok()?;
     for (key, flag, choice) in set.chosen(choices) {
-        map.serialize_entry(key, &flag.variant(choice).map(|v| &v.value))
-            .ok()?;
+        map.serialize_entry(key, &flag.value(choice)).ok()?;
     }
     for name in &snapshot.client_kills {
         map.serialize_entry(name, &true).ok()?;
@@ -99,18 +97,17 @@ fn flat(snapshot: &Snapshot, set: &FeatureSet, choices: &[Choice]) -> Option<Str
 /// One feature with variant and reason.
 #[derive(serde::Serialize)]
 struct Detail<'a> {
-    value: Option<&'a Json>,
+    value: Value<'a>,
     variant: &'a str,
     reason: &'static str,
 }
 
 /// The same with variants and reasons.
 fn detailed(snapshot: &Snapshot, set: &FeatureSet, choices: &[Choice]) -> Option<String> {
-    let on = Json::Bool(true);
     let flags = set.chosen(choices).map(|(key, flag, choice)| {
         let variant = flag.variant(choice);
         let detail = Detail {
-            value: variant.map(|v| &v.value),
+            value: flag.value(choice),
             variant: variant.map_or("", |v| v.name.as_str()),
             reason: choice.reason.as_str(),
         };
@@ -118,7 +115,7 @@ fn detailed(snapshot: &Snapshot, set: &FeatureSet, choices: &[Choice]) -> Option
     });
     let kills = snapshot.client_kills.iter().map(|name| {
         let detail = Detail {
-            value: Some(&on),
+            value: Value::Switch(true),
             variant: "on",
             reason: "killed",
         };

@@ -9,7 +9,7 @@ use super::edge::Edge;
 use super::reply::{Answer, Reply};
 use super::request::Request;
 use super::route::{Route, route};
-use super::{features, install, looks, metrics};
+use super::{features, install, looks, metrics, ofrep};
 
 /// Answers a request from the edge's state at `now`.
 pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer {
@@ -17,8 +17,10 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
         return Answer::Control;
     }
     let route = route(request.path());
+    let is_ofrep = matches!(route, Route::Ofrep(_));
     match request.method() {
-        "GET" | "HEAD" => {}
+        "POST" if is_ofrep => return Answer::Evaluate,
+        "GET" | "HEAD" if !is_ofrep => {}
         _ if route == Route::UnknownApi => {}
         "OPTIONS" if route.shell().is_none() => return Answer::Fresh(preflight(&route)),
         _ => return Answer::Fresh(wrong_method(edge, &route)),
@@ -37,12 +39,27 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
         Route::Health => looks::health(edge, now),
         Route::Metrics => metrics::metrics(edge, now),
         Route::Asset(path) => Answer::Asset(path.to_owned()),
+        // Asked with POST.
+        Route::Ofrep(_) => Answer::Evaluate,
         Route::UnknownApi => {
             let detail = "GET /openapi.json describes every call.";
             Answer::Fresh(Reply::problem(ProblemType::UnknownPath, detail))
         }
     };
     not_modified(edge, request, answer)
+}
+
+/// Answers a request whose body had to be read first; `None`: it is longer than it may be.
+pub fn evaluate(edge: &Edge, request: &impl Request, body: Option<&[u8]>, now: Timestamp) -> Reply {
+    let Some(body) = body else {
+        let detail = format!("At most {} bytes are taken here.", ofrep::MAX_BODY_BYTES);
+        return Reply::problem(ProblemType::BodyTooLarge, &detail);
+    };
+    let key = match route(request.path()) {
+        Route::Ofrep(key) => key,
+        _ => None,
+    };
+    ofrep::evaluate(&edge.snapshot, request, key, body, now)
 }
 
 /// Whether the client says that it reads HTML. Its user agent is never asked.
@@ -84,7 +101,7 @@ fn wrong_method(edge: &Edge, route: &Route<'_>) -> Reply {
         }
         None => Reply::problem(
             ProblemType::MethodNotAllowed,
-            "Use GET or HEAD; the header Allow lists what this path takes.",
+            "The header Allow lists what this path takes.",
         ),
     };
     let allow = match route.shell() {
@@ -99,6 +116,7 @@ const fn allowed(route: &Route<'_>) -> &'static str {
     match route {
         Route::Rollout(_) => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
         Route::Features(_) => "GET, HEAD, POST, OPTIONS",
+        Route::Ofrep(_) => "POST, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     }
 }
@@ -106,9 +124,13 @@ const fn allowed(route: &Route<'_>) -> &'static str {
 /// The answer to a browser that asks whether it may (CORS): pages of other origins may read what
 /// anyone may, and change nothing.
 fn preflight(route: &Route<'_>) -> Reply {
+    let methods = match route {
+        Route::Ofrep(_) => "POST, OPTIONS",
+        _ => "GET, HEAD, OPTIONS",
+    };
     Reply::json(204, "public, max-age=86400", String::new())
         .with("Allow", allowed(route))
-        .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+        .with("Access-Control-Allow-Methods", methods)
         .with(
             "Access-Control-Allow-Headers",
             "Content-Type, If-None-Match, Authorization, X-API-Key, X-Caro-Id",

@@ -8,6 +8,7 @@ pub mod handle;
 pub mod install;
 pub mod looks;
 pub mod metrics;
+pub mod ofrep;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod openapi;
 pub mod ports;

@@ -132,6 +132,8 @@ pub enum Answer {
     Control,
     /// Have the ledger look at itself, then ask again.
     AskLedger,
+    /// Read the body, then ask [`super::handle::evaluate`].
+    Evaluate,
 }
 
 /// Refers to one of the kept replies.

@@ -19,6 +19,8 @@ pub enum Route<'p> {
     NotFound(Shell),
     Rollout(&'p str),
     Features(&'p str),
+    /// One flag, or all, by the OpenFeature protocol.
+    Ofrep(Option<&'p str>),
     Status,
     Health,
     Metrics,
@@ -71,6 +73,7 @@ pub fn route(path: &str) -> Route<'_> {
         ["assets", ..] if !trimmed.contains("..") => Route::Asset(path),
         ["rollout", release] => Route::Rollout(release),
         ["features", release] => Route::Features(release),
+        ["ofrep", "v1", rest] => ofrep(rest),
         [first, ..] if API.contains(&first) => Route::UnknownApi,
         [name] | [name, "install.sh"] => select(Shell::Sh, name),
         [name, "install.ps1"] => select(Shell::PowerShell, name),
@@ -79,6 +82,14 @@ pub fn route(path: &str) -> Route<'_> {
         } else {
             Shell::Sh
         }),
+    }
+}
+
+fn ofrep(rest: &str) -> Route<'_> {
+    match *rest.splitn(3, '/').collect::<Vec<_>>() {
+        ["evaluate", "flags"] => Route::Ofrep(None),
+        ["evaluate", "flags", key] if !key.contains('/') => Route::Ofrep(Some(key)),
+        _ => Route::UnknownApi,
     }
 }
 

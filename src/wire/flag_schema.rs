@@ -5,8 +5,11 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::core::config::{KINDS, STAGES};
+use crate::core::flags::Value;
 use crate::core::ids::{CohortName, FlagKey, Percentage};
 use crate::core::time::Timestamp;
+
+use super::schema::PRINTABLE;
 
 /// A condition of a rule.
 pub enum Condition {}
@@ -27,6 +30,38 @@ pub(super) fn members() -> Schema {
             "properties": { "unit": unit, "label": { "type": "string", "maxLength": 64 } }
         }] }
     })
+}
+
+/// The body of an evaluation.
+pub enum EvaluationRequest {}
+
+impl JsonSchema for EvaluationRequest {
+    fn schema_name() -> Cow<'static, str> {
+        "EvaluationRequest".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "properties": { "context": {
+                "type": "object",
+                "description": "What the requester is known by: `targetingKey` is who they are, \
+                                `release` whose features are asked for, the rest is for rules.",
+                "properties": {
+                    "targetingKey": { "type": "string", "maxLength": 64, "pattern": PRINTABLE },
+                    "release": { "type": "string" }
+                }
+            } }
+        })
+    }
+}
+
+impl JsonSchema for Value<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "FlagValue".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "Any JSON but `null`.", "not": { "type": "null" } })
+    }
 }
 
 impl JsonSchema for Condition {

@@ -3,8 +3,9 @@
 pub mod body;
 pub mod control;
 #[cfg(not(target_arch = "wasm32"))]
-mod flag_schema;
+pub(crate) mod flag_schema;
 pub mod looks;
+pub mod ofrep;
 pub mod problem;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod schema;

@@ -38,7 +38,7 @@ pub enum ConfigDocument {}
 pub enum Text {}
 
 /// No control characters.
-const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+pub(super) const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
 macro_rules! schemas {
     ($($type:ty, $name:literal: $schema:tt;)*) => {$(

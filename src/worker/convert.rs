@@ -88,6 +88,7 @@ pub enum Later {
     Asset(String),
     Control,
     AskLedger,
+    Evaluate,
 }
 
 /// Makes the response to a `HEAD`, if `head`, or else to any other method.
@@ -106,6 +107,7 @@ pub fn respond(edge: &Edge, answer: Answer, head: bool) -> Result<Result<JsValue
         Answer::Asset(path) => return Ok(Err(Later::Asset(path))),
         Answer::Control => return Ok(Err(Later::Control)),
         Answer::AskLedger => return Ok(Err(Later::AskLedger)),
+        Answer::Evaluate => return Ok(Err(Later::Evaluate)),
     }
     .map(Ok)
 }

@@ -13,18 +13,20 @@ mod store;
 use std::cell::RefCell;
 use std::future::Future;
 
-use js_sys::{JSON, Reflect};
+use js_sys::{JSON, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
+use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Context, Env, worker_sys};
 
 use crate::api::edge::{Edge, Next};
-use crate::api::handle::handle;
+use crate::api::handle::{evaluate, handle};
+use crate::api::ofrep::MAX_BODY_BYTES;
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
 use crate::core::time::Timestamp;
 
 use convert::{Incoming, Later, respond};
-use js::promise;
+use js::{promise, read_body};
 
 thread_local! {
     /// One isolate's state. It is borrowed only between awaits.
@@ -84,6 +86,15 @@ async fn wait(
     let path = match later {
         Later::Control => return gate::call(&incoming, &request, &env).await,
         Later::Asset(path) => path,
+        Later::Evaluate => {
+            let limit = MAX_BODY_BYTES as u32;
+            let body = JsFuture::from(read_body(&request, limit)?).await?;
+            let bytes = (!body.is_null()).then(|| body.unchecked_ref::<Uint8Array>().to_vec());
+            let reply = with_edge(&env, |edge| {
+                evaluate(edge, &incoming, bytes.as_deref(), now())
+            });
+            return convert::respond_with(&reply, false);
+        }
         Later::AskLedger => {
             let look = gate::look(&env).await;
             with_edge(&env, |edge| edge.ledger = Some((look, now())));

@@ -17,14 +17,15 @@ function document(patch) {
   return typeof patch === "string" ? patch : JSON.stringify(world(patch));
 }
 
-async function carryOut(origin, { method, path, headers = {}, again }) {
-  const first = await ask(origin, path, { method, headers });
+async function carryOut(origin, { method, path, headers = {}, body: sent, again }) {
+  const body = sent === undefined || typeof sent === "string" ? sent : JSON.stringify(sent);
+  const first = await ask(origin, path, { method, headers, body });
   if (again === undefined) {
     return first;
   }
   assert.ok(first.headers.etag, "the first answer has no ETag");
   const tags = again.replace("{etag}", first.headers.etag);
-  return ask(origin, path, { method, headers: { ...headers, "If-None-Match": tags } });
+  return ask(origin, path, { method, headers: { ...headers, "If-None-Match": tags }, body });
 }
 
 function checkHeader(actual, expected, name) {

@@ -8,6 +8,7 @@
 
 mod admin;
 mod calls;
+mod flags;
 mod parts;
 mod public;
 
@@ -122,7 +123,12 @@ fn put(object: &mut Value, key: &str, value: Map<String, Value>) {
 
 /// Every method of every path.
 pub fn operations() -> Vec<Operation> {
-    [public::operations(), calls::operations()].concat()
+    [
+        public::operations(),
+        flags::operations(),
+        calls::operations(),
+    ]
+    .concat()
 }
 
 /// Types as they are asked for, or as they are answered.

@@ -4,7 +4,7 @@ use schemars::{JsonSchema as _, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::of;
-use crate::core::ids::{CohortName, ReleaseName, Version};
+use crate::core::ids::{CohortName, FlagKey, ReleaseName, Version};
 use crate::wire::body::Reason;
 use crate::wire::schema::{Address, Id};
 
@@ -134,6 +134,13 @@ pub(super) fn parameters(g: &mut SchemaGenerator) -> Value {
             "If-None-Match",
             text.clone(),
             "An ETag that the client has.",
+        ),
+        (
+            "flagKey",
+            "path",
+            "key",
+            json!(of::<FlagKey>(g)),
+            "The flag.",
         ),
         (
             "detail",

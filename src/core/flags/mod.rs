@@ -9,12 +9,15 @@ pub(super) use resolve::{Features, cohorts};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::bucket::{Bucket, RolloutHash, UnitHash};
 use super::condition::{Attribute, Condition, Subject};
 use super::config::{Serve, Variant};
 use super::decide::is_in_cohort;
 use super::identity::Unit;
 use super::ids::{CohortName, FlagKey, Percentage};
+use super::json::Json;
 use super::members::Members;
 use super::snapshot::{Cohort, Snapshot};
 use super::table::Table;
@@ -129,11 +132,42 @@ pub struct Flag {
     pub(super) plan: Plan,
     /// Who gets this one when it is off.
     pub fallback: Option<FlagKey>,
+    /// Whether its numbers are fractional: then also those that happen to be whole.
+    pub(super) is_float: bool,
+}
+
+/// A value as it is answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    Json(&'a Json),
+    /// A number of a flag whose numbers are fractional.
+    Float(f64),
+    Switch(bool),
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Json(json) => json.serialize(s),
+            // `1.0` and not `1`: a client that asked for a float takes no integer.
+            Self::Float(number) => s.serialize_f64(*number),
+            Self::Switch(on) => s.serialize_bool(*on),
+        }
+    }
 }
 
 impl Flag {
     pub fn variant(&self, choice: Choice) -> Option<&Variant> {
         self.variants.get(usize::from(choice.variant))
+    }
+
+    /// The value of what was chosen.
+    pub fn value(&self, choice: Choice) -> Value<'_> {
+        match self.variant(choice).map(|variant| &variant.value) {
+            Some(Json::Number(number)) if self.is_float => Value::Float(*number),
+            Some(json) => Value::Json(json),
+            None => Value::Json(&Json::Null),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::core::config::{
 };
 use crate::core::defaults::Defaults;
 use crate::core::ids::{CohortName, FlagKey, Percentage, ReleaseName};
+use crate::core::json::Json;
 use crate::core::snapshot::Cohort;
 use crate::core::table::Table;
 
@@ -58,9 +59,13 @@ impl<'a> Features<'a> {
             Some(feature) => (feature.variants.clone(), feature.off),
             None => (boolean(), 0),
         };
+        let is_float = variants
+            .iter()
+            .any(|v| matches!(v.value, Json::Number(number) if number.fract() != 0.0));
         Flag {
             variants,
             off,
+            is_float,
             plan: self.plan(key, feature, off),
             fallback: feature.and_then(|feature| feature.fallback.clone()),
         }

@@ -1,0 +1,216 @@
+//! The OpenFeature Remote Evaluation Protocol 0.3: `POST /ofrep/v1/evaluate/flags[/{key}]`.
+//!
+//! The context's `release` says whose features these are, a release's or a version's; without it, or
+//! with one that is not known, they are everybody's. Who asks is `targetingKey`, else `X-Caro-Id`.
+//! The network is not looked at: most who ask are servers, and would put everybody they ask for into
+//! one bucket.
+
+use serde::Serialize;
+
+use crate::core::condition::Attribute;
+use crate::core::config::KillSwitches;
+use crate::core::flags::{Asking, Choice, FeatureSet, Flag, Reason, Value, evaluate_all};
+use crate::core::identity::Unit;
+use crate::core::json::Json;
+use crate::core::snapshot::Snapshot;
+use crate::core::time::Timestamp;
+use crate::wire::ofrep::{Bulk, BulkMetadata, ErrorCode, Failure, Metadata, Outcome, Success};
+
+use super::reply::{Reply, etag};
+use super::request::Request;
+
+/// Largest body, in bytes.
+pub const MAX_BODY_BYTES: usize = 64 << 10;
+
+/// An answer of one requester's own; the `ETag` makes asking again cheap.
+const CACHE: &str = "private, no-cache";
+
+/// The members of a context that are looked at, the first of these.
+const MAX_ATTRIBUTES: usize = 100;
+
+/// Answers for one flag, or for all.
+pub fn evaluate(
+    snapshot: &Snapshot,
+    request: &impl Request,
+    key: Option<&str>,
+    body: &[u8],
+    now: Timestamp,
+) -> Reply {
+    let failed = |status, code, details: String| {
+        let failure = Failure { key, code, details };
+        reply(snapshot, status, &failure)
+    };
+    let text = std::str::from_utf8(body).map_err(|_| "The body is not UTF-8.".to_owned());
+    let parsed = text.and_then(|text| {
+        Json::parse(text).map_err(|problem| format!("The body {}.", problem.message))
+    });
+    let json = match parsed {
+        Ok(json) => json,
+        Err(details) => return failed(400, ErrorCode::ParseError, details),
+    };
+    let invalid = |details: &str| failed(400, ErrorCode::InvalidContext, details.to_owned());
+    let none = Json::Object(Vec::new());
+    let context = match (&json, json.get("context")) {
+        (Json::Object(_), None) => &none,
+        (_, Some(context @ Json::Object(_))) => context,
+        _ => return invalid("Send {\"context\": {\"targetingKey\": …}}."),
+    };
+    let header = request.header("x-caro-id");
+    let id = match context.get("targetingKey") {
+        None | Some(Json::Null) => header.as_deref().unwrap_or_default(),
+        Some(Json::String(key)) if key.is_empty() => header.as_deref().unwrap_or_default(),
+        Some(Json::String(key)) => key,
+        Some(_) => return invalid("targetingKey must be a string."),
+    };
+    let unit = match Unit::from_id(id) {
+        Ok(unit) => unit,
+        Err(e) => return invalid(&format!("targetingKey: {e}.")),
+    };
+    let attributes: Vec<(&str, Attribute<'_>)> = context
+        .entries()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), Attribute::of(value)?)))
+        .take(MAX_ATTRIBUTES)
+        .collect();
+    let asking = Asking {
+        unit,
+        attributes: &attributes,
+        now,
+    };
+    let release = context.get("release").and_then(Json::as_str);
+    let named = release.and_then(|name| snapshot.features(name));
+    let Some(set) = named.map(|(_, set)| set).or(snapshot.everybodys_features()) else {
+        // A snapshot has those of everybody.
+        return failed(
+            404,
+            ErrorCode::FlagNotFound,
+            "There are no flags.".to_owned(),
+        );
+    };
+    let choices = evaluate_all(snapshot, set, &asking);
+    match key {
+        None => all(snapshot, request, set, &choices),
+        Some(key) => match one(snapshot, set, &choices, key) {
+            Some(Outcome::Success(success)) => reply(snapshot, 200, &success),
+            Some(Outcome::Failure(failure)) => reply(snapshot, 400, &failure),
+            None => {
+                let details = "There is no such flag for this release.".to_owned();
+                failed(404, ErrorCode::FlagNotFound, details)
+            }
+        },
+    }
+}
+
+/// Every flag, and the switches that a client must know of.
+fn all(snapshot: &Snapshot, request: &impl Request, set: &FeatureSet, choices: &[Choice]) -> Reply {
+    let chosen = set.chosen(choices);
+    let mut flags: Vec<Outcome<'_>> = chosen
+        .map(|(key, flag, choice)| outcome(snapshot, key.as_str(), flag, choice))
+        .collect();
+    let switches = KillSwitches::default().client();
+    flags.extend(switches.map(|(name, ..)| switch(snapshot, name)));
+    let bulk = Bulk {
+        flags,
+        metadata: BulkMetadata {
+            revision: snapshot.revision.unwrap_or(0),
+        },
+    };
+    let mut reply = reply(snapshot, 200, &bulk);
+    // It covers the context as well: other values are another body.
+    let tag = etag(&reply.body);
+    reply = reply.with("ETag", tag);
+    let is_known = request
+        .header("if-none-match")
+        .is_some_and(|tags| reply.is_match(&tags));
+    if is_known {
+        reply.status = 304;
+        reply.body.clear();
+    }
+    reply
+}
+
+fn one<'a>(
+    snapshot: &'a Snapshot,
+    set: &'a FeatureSet,
+    choices: &'a [Choice],
+    key: &str,
+) -> Option<Outcome<'a>> {
+    let mut chosen = set.chosen(choices);
+    let found = chosen.find(|(k, ..)| k.as_str() == key);
+    let flag = found.map(|(key, flag, choice)| outcome(snapshot, key.as_str(), flag, choice));
+    flag.or_else(|| {
+        let switches = KillSwitches::default().client();
+        let known = switches.iter().find(|(name, ..)| *name == key);
+        known.map(|(name, ..)| switch(snapshot, name))
+    })
+}
+
+fn outcome<'a>(snapshot: &Snapshot, key: &'a str, flag: &'a Flag, choice: Choice) -> Outcome<'a> {
+    let variant = flag.variant(choice);
+    match variant {
+        Some(variant) if choice.reason != Reason::NoUnit => Outcome::Success(Success {
+            key,
+            value: flag.value(choice),
+            variant: variant.name.as_str(),
+            reason: reason(choice.reason),
+            metadata: Metadata {
+                revision: snapshot.revision.unwrap_or(0),
+                why: choice.reason.as_str(),
+                fallback: flag.fallback.as_ref().map(|key| key.as_str()),
+            },
+        }),
+        _ => Outcome::Failure(Failure {
+            key: Some(key),
+            code: ErrorCode::TargetingKeyMissing,
+            details: "This flag is not the same for everybody: send context.targetingKey."
+                .to_owned(),
+        }),
+    }
+}
+
+/// A kill switch as a flag: on means that something is off.
+fn switch<'a>(snapshot: &Snapshot, name: &'static str) -> Outcome<'a> {
+    let on = snapshot.client_kills.contains(&name);
+    Outcome::Success(Success {
+        key: name,
+        value: Value::Switch(on),
+        variant: if on { "on" } else { "off" },
+        reason: "STATIC",
+        metadata: Metadata {
+            revision: snapshot.revision.unwrap_or(0),
+            why: if on { "killed" } else { "static" },
+            fallback: None,
+        },
+    })
+}
+
+/// A reason in the protocol's words.
+const fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Static => "STATIC",
+        Reason::Disabled | Reason::Killed | Reason::Stopped | Reason::Scheduled => "DISABLED",
+        Reason::Prerequisite
+        | Reason::Denied
+        | Reason::Cohort
+        | Reason::Fallback
+        | Reason::Rule => "TARGETING_MATCH",
+        Reason::HeldOut | Reason::Layer | Reason::Bucket => "SPLIT",
+        Reason::NoUnit => "DEFAULT",
+    }
+}
+
+fn reply(snapshot: &Snapshot, status: u16, body: &impl Serialize) -> Reply {
+    // Structs of strings and JSON always serialize.
+    let body = serde_json::to_string(body).unwrap_or_default();
+    let reply = Reply::json(status, CACHE, body)
+        .with("Access-Control-Expose-Headers", "ETag, Retry-After")
+        .with(
+            "X-Caro-Revision",
+            snapshot.revision.unwrap_or(0).to_string(),
+        );
+    if snapshot.is_fallback() {
+        reply.with("X-Caro-Reason", "fallback")
+    } else {
+        reply
+    }
+}

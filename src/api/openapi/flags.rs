@@ -1,0 +1,77 @@
+//! The OpenFeature Remote Evaluation Protocol.
+
+use serde_json::json;
+
+use super::{Answer, Operation, Request, of};
+use crate::wire::flag_schema::EvaluationRequest;
+use crate::wire::ofrep::{Bulk, Failure, Success};
+
+pub(super) fn operations() -> Vec<Operation> {
+    let all = Operation {
+        parameters: vec!["X-Caro-Id", "If-None-Match"],
+        answers: vec![
+            Answer::new(200, "Each flag, or why it could not be evaluated.")
+                .json(of::<Bulk<'static>>)
+                .headers(&["ETag", "X-Caro-Revision"])
+                .maybe(&["X-Caro-Reason"]),
+            Answer::new(304, "It is what `If-None-Match` names.").headers(&["ETag"]),
+            failed(400, "The body or the context cannot be used."),
+        ],
+        ..post(
+            "/ofrep/v1/evaluate/flags",
+            "evaluateFlags",
+            "Every flag for a requester (OFREP 0.3)",
+        )
+    };
+    let one = Operation {
+        parameters: vec!["flagKey", "X-Caro-Id"],
+        answers: vec![
+            Answer::new(200, "The flag.")
+                .json(of::<Success<'static>>)
+                .headers(&["X-Caro-Revision"])
+                .maybe(&["X-Caro-Reason"]),
+            failed(
+                400,
+                "The body or the context cannot be used, or says not who it is for.",
+            ),
+            failed(404, "There is no such flag."),
+        ],
+        ..post(
+            "/ofrep/v1/evaluate/flags/{key}",
+            "evaluateFlag",
+            "One flag for a requester (OFREP 0.3)",
+        )
+    };
+    vec![all, one]
+}
+
+fn failed(status: u16, text: &'static str) -> Answer {
+    Answer::new(status, text)
+        .json(of::<Failure<'static>>)
+        .headers(&["X-Caro-Revision"])
+        .maybe(&["X-Caro-Reason"])
+}
+
+fn post(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    let context =
+        json!({"context": {"targetingKey": "alice", "os": "linux", "release": "v1.1.0-beta"}});
+    Operation {
+        call: None,
+        method: "POST",
+        path,
+        id,
+        tag: "features",
+        summary,
+        details: "Who asks is `targetingKey`, else `X-Caro-Id`; never the network, because most who \
+                  ask are servers.",
+        parameters: Vec::new(),
+        body: Some(Request {
+            required: true,
+            merge_patch: false,
+            schema: of::<EvaluationRequest>,
+            examples: vec![("a requester", context)],
+        }),
+        answers: Vec::new(),
+        problems: vec![413],
+    }
+}

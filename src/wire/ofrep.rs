@@ -1,0 +1,88 @@
+//! The bodies of the OpenFeature Remote Evaluation Protocol 0.3 (github.com/open-feature/protocol).
+
+use serde::Serialize;
+
+use crate::core::flags::Value;
+
+/// A flag that could be evaluated. `value` and `variant` are always there: some clients cannot do
+/// without.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "FlagEvaluation"))]
+pub struct Success<'a> {
+    pub key: &'a str,
+    pub value: Value<'a>,
+    pub variant: &'a str,
+    /// `STATIC`, `TARGETING_MATCH`, `SPLIT`, `DISABLED` or `DEFAULT`.
+    pub reason: &'static str,
+    pub metadata: Metadata<'a>,
+}
+
+/// What is known of an evaluation beyond the protocol.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "FlagMetadata"))]
+pub struct Metadata<'a> {
+    /// The configuration's; 0 for the compiled-in defaults.
+    pub revision: u64,
+    /// The reason in the words of `GET /features/{release}?detail=1`.
+    pub why: &'static str,
+    /// The flag that whoever does not get this one gets instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<&'a str>,
+}
+
+/// Why something could not be evaluated.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "EvaluationFailure"))]
+pub struct Failure<'a> {
+    /// The flag, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'a str>,
+    #[serde(rename = "errorCode")]
+    pub code: ErrorCode,
+    /// In a sentence that says what to do.
+    #[serde(rename = "errorDetails")]
+    pub details: String,
+}
+
+/// The protocol's error codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "EvaluationErrorCode"))]
+pub enum ErrorCode {
+    ParseError,
+    TargetingKeyMissing,
+    InvalidContext,
+    FlagNotFound,
+}
+
+/// One flag among all.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "FlagOutcome"))]
+#[serde(untagged)]
+pub enum Outcome<'a> {
+    Success(Success<'a>),
+    Failure(Failure<'a>),
+}
+
+/// Every flag.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "BulkEvaluation"))]
+pub struct Bulk<'a> {
+    pub flags: Vec<Outcome<'a>>,
+    pub metadata: BulkMetadata,
+}
+
+/// What is known of all.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "BulkMetadata"))]
+pub struct BulkMetadata {
+    /// The configuration's; 0 for the compiled-in defaults.
+    pub revision: u64,
+}
