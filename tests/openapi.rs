@@ -419,6 +419,7 @@ fn answers_of_the_control_api_are_described() {
         ("/admin/explain?ip=none", 400),
         ("/admin/explain?id=a&at=99999", 404),
         ("/ops/status.json", 200),
+        ("/admin/lint", 200),
     ] {
         admin("GET", path, none(), status);
     }

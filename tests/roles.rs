@@ -69,6 +69,7 @@ fn table() -> Vec<(Call, &'static str, &'static str, Value, &'static str)> {
         (Call::Explain, "GET", "/admin/explain?id=x", Value::Null, EVERYBODY),
         (Call::ReadConfig, "GET", "/admin/config", Value::Null, MANAGER),
         (Call::PutConfig, "PUT", "/admin/config?confirm=1", serde_json::from_str(&support::document(&rules())).unwrap(), MANAGER),
+        (Call::Lint, "GET", "/admin/lint", Value::Null, EVERYBODY),
         (Call::ReadOps, "GET", "/ops/status.json", Value::Null, EVERYBODY),
     ]
 }

@@ -34,11 +34,12 @@ pub enum Call {
     ReadConfig,
     PutConfig,
     ReadOps,
+    Lint,
 }
 
 /// Every call with the roles that may make it, the least of them last. A release manager may make
 /// each.
-pub const PERMISSIONS: [(Call, &[Role]); 29] = {
+pub const PERMISSIONS: [(Call, &[Role]); 30] = {
     use Role::{Bot, Engineer, EngineeringLead, ReleaseManager, Viewer};
     const MANAGER: &[Role] = &[ReleaseManager];
     const FEATURES: &[Role] = &[ReleaseManager, EngineeringLead, Engineer];
@@ -75,6 +76,7 @@ pub const PERMISSIONS: [(Call, &[Role]); 29] = {
         (Call::ReadConfig, MANAGER),
         (Call::PutConfig, MANAGER),
         (Call::ReadOps, EVERYBODY),
+        (Call::Lint, EVERYBODY),
     ]
 };
 

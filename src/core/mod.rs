@@ -14,6 +14,7 @@ pub mod ids;
 pub mod impact;
 pub mod json;
 pub mod ledger;
+pub mod lint;
 pub mod members;
 pub mod role;
 pub mod snapshot;

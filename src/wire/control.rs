@@ -433,3 +433,13 @@ pub struct Counts {
     pub members: usize,
     pub active_tokens: usize,
 }
+
+/// What is wrong with features beyond what breaks.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub struct Linted {
+    pub errors: usize,
+    pub warnings: usize,
+    /// The worst first.
+    pub findings: Vec<crate::core::lint::Finding>,
+}

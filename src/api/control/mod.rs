@@ -229,6 +229,7 @@ fn is_read(call: Call) -> bool {
             | Call::Explain
             | Call::ReadConfig
             | Call::ReadOps
+            | Call::Lint
     )
 }
 

@@ -11,11 +11,12 @@ use crate::core::ids::{CohortName, FlagKey};
 use crate::core::json::Json;
 use crate::core::ledger::event::MemberList;
 use crate::core::ledger::{Live, State};
+use crate::core::lint::{Severity, lint};
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
 use crate::wire::control::{
-    Approval, Approvals, Canary, Cohort, Cohorts, Counts, KillSwitches, Members, OnSwitch, Ops,
-    Outbox, Publishing, TokenInfo, Tokens,
+    Approval, Approvals, Canary, Cohort, Cohorts, Counts, KillSwitches, Linted, Members, OnSwitch,
+    Ops, Outbox, Publishing, TokenInfo, Tokens,
 };
 use crate::wire::problem::ProblemType;
 
@@ -61,6 +62,7 @@ pub(super) fn read<S: Store>(
         }
         Call::ReadAudit => return audit(ledger, request),
         Call::VerifyAudit => answer(200, revision, &verify(ledger)?),
+        Call::Lint => answer(200, revision, &linted(&ledger.live, now)?),
         Call::Explain => return explained(ledger, request, now),
         Call::ReadConfig => {
             let Some(text) = state.published() else {
@@ -178,6 +180,18 @@ fn cohort<'a>(live: &'a Live, name: &'a CohortName) -> Result<Option<Cohort<'a>>
             releases: uses.map(|(release, _)| release.as_str()).collect(),
         }
     }))
+}
+
+fn linted(live: &Live, now: Timestamp) -> Result<Linted, Refusal> {
+    let state = &live.state;
+    let findings = lint(&state.document, config(live)?, &state.full, now);
+    let errors = findings.iter().filter(|f| f.severity == Severity::Error);
+    let errors = errors.count();
+    Ok(Linted {
+        errors,
+        warnings: findings.len() - errors,
+        findings,
+    })
 }
 
 /// What a requester gets and why, today or as of a revision.

@@ -149,6 +149,7 @@ fn try_find(method: &str, parts: &[&str]) -> Result<Found, String> {
         ["admin", "audit"] => read(Call::ReadAudit, Target::None),
         ["admin", "audit", "verify"] => read(Call::VerifyAudit, Target::None),
         ["admin", "explain"] => read(Call::Explain, Target::None),
+        ["admin", "lint"] => read(Call::Lint, Target::None),
         ["admin", "config"] => (
             "GET, HEAD, PUT, OPTIONS",
             vec![("GET", Call::ReadConfig), ("PUT", Call::PutConfig)],

@@ -7,14 +7,17 @@ use crate::api::ports::Store;
 use crate::api::reply::Reply;
 use crate::api::request::{Request, query_value};
 use crate::auth::permission::Call;
-use crate::core::decode::to_hex;
+use crate::core::config::Config;
+use crate::core::decode::{Problem, to_hex};
 use crate::core::defaults::Defaults;
 use crate::core::impact::{self, FeatureImpact, Impact};
 use crate::core::json::Json;
 use crate::core::ledger::event::Actor;
 use crate::core::ledger::{Context, Live};
+use crate::core::lint::{Severity, lint};
 use crate::core::snapshot::Snapshot;
 use crate::core::stop::Stop;
+use crate::core::time::Timestamp;
 use crate::wire::body::Reason;
 use crate::wire::control::{Changed, Minted};
 use crate::wire::looks::Rollout;
@@ -281,6 +284,11 @@ pub(super) fn commit<S: Store>(
     let outcome = &wanted.outcome;
     let prepared = ledger.live.prepare(outcome, &context)?;
     let after = prepared.as_ref().map(|p| &p.next);
+    if let Some(after) = after
+        && !outcome.relieves()
+    {
+        stopped_by_lint(&ledger.live, after, environment.now)?;
+    }
     let effect = Effect::of(
         &ledger.live,
         after.unwrap_or(&ledger.live),
@@ -357,6 +365,36 @@ pub(super) fn commit<S: Store>(
         (None, None) => {}
     }
     Ok(reply)
+}
+
+/// Refuses what brings something that lint calls an error, where the policy says so.
+fn stopped_by_lint(before: &Live, after: &Live, now: Timestamp) -> Result<(), Refusal> {
+    let (Some(old), Some(new)) = (&before.config, &after.config) else {
+        return Ok(());
+    };
+    if !old.policy.lint_blocks {
+        return Ok(());
+    }
+    let errors = |live: &Live, config: &Config| {
+        let mut found = lint(&live.state.document, config, &live.state.full, now);
+        found.retain(|finding| finding.severity == Severity::Error);
+        found
+    };
+    let known = errors(before, old);
+    let new = errors(after, new).into_iter();
+    let new: Vec<Problem> = new
+        .filter(|finding| !known.contains(finding))
+        .map(|finding| Problem {
+            path: finding.pointer,
+            message: format!("{} ({})", finding.message, finding.rule),
+        })
+        .collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let detail = "Nothing was changed: policy.lint is \"block\". The pointers in \"errors\" are places \
+                  in the configuration; GET /admin/lint lists everything.";
+    Err(Refusal::invalid(detail, new))
 }
 
 /// What a change does to requesters.

@@ -7,8 +7,8 @@ use super::{Answer, Operation, of};
 use crate::auth::permission::Call;
 use crate::core::explain::Explanation;
 use crate::wire::control::{
-    Approvals, Because, Canary, Cohort, Cohorts, KillSwitches, Members, MintToken, Ops, PutCohort,
-    SetCanary, SetKillSwitches, SetMembers, Tokens, Verified,
+    Approvals, Because, Canary, Cohort, Cohorts, KillSwitches, Linted, Members, MintToken, Ops,
+    PutCohort, SetCanary, SetKillSwitches, SetMembers, Tokens, Verified,
 };
 use crate::wire::schema::{AuditPage, ConfigDocument, Text};
 
@@ -265,6 +265,14 @@ fn whole() -> Vec<Operation> {
         )
         .about("Its revision is set by the ledger. What is under an emergency stop stays so.")
         .takes::<ConfigDocument>(true, &[])
+        .fails(&[409]),
+        read(
+            Call::Lint,
+            "/admin/lint",
+            "lint",
+            "What is wrong with features beyond what breaks",
+        )
+        .gives::<Linted>("Names, papers, age, and rules that do nothing; the worst first.")
         .fails(&[409]),
         read(
             Call::ReadOps,

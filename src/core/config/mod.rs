@@ -259,6 +259,8 @@ pub struct Policy {
     pub approve_full_rollout: bool,
     /// So does lifting an emergency stop.
     pub approve_clear_stop: bool,
+    /// What lint calls an error stops a change that brings it.
+    pub lint_blocks: bool,
 }
 
 /// Everything the edge needs.

@@ -85,10 +85,22 @@ fn policy(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Policy> {
         Some(Policy {
             approve_full_rollout: full.unwrap_or(false),
             approve_clear_stop: clear.unwrap_or(false),
+            ..Policy::default()
         })
     });
+    let lint_blocks = o.optional(d, "lint", |d, json, at| match d.string(json, at)? {
+        "report" => Some(false),
+        "block" => Some(true),
+        _ => {
+            d.report(at, "must be \"report\" or \"block\"");
+            None
+        }
+    });
     o.finish(d);
-    Some(approvals.unwrap_or_default())
+    Some(Policy {
+        lint_blocks: lint_blocks.unwrap_or(false),
+        ..approvals.unwrap_or_default()
+    })
 }
 
 fn build(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Build> {

@@ -118,7 +118,7 @@ impl Outcome {
     }
 
     /// Whether it takes something bad away from people: that is possible however full everything is.
-    fn relieves(&self) -> bool {
+    pub fn relieves(&self) -> bool {
         let kind = self.action.split('.').next().unwrap_or_default();
         matches!(kind, "stop" | "kill")
             || matches!(

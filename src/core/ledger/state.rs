@@ -6,6 +6,7 @@ use crate::core::config::Config;
 use crate::core::decode::Problem;
 use crate::core::ids::ReleaseName;
 use crate::core::json::Json;
+use crate::core::lint::is_full;
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
 
@@ -46,6 +47,9 @@ pub struct State {
     pub tokens: Table<String, Token>,
     pub drains: Table<ReleaseName, Drain>,
     pub proposals: Table<String, Proposal>,
+    /// Since when a feature is for everybody, by `scope/key`.
+    #[serde(default, skip_serializing_if = "Table::is_empty")]
+    pub full: Table<String, Timestamp>,
 }
 
 impl Default for State {
@@ -61,6 +65,7 @@ impl Default for State {
             tokens: Table::default(),
             drains: Table::default(),
             proposals: Table::default(),
+            full: Table::default(),
         }
     }
 }
@@ -123,6 +128,7 @@ impl State {
             self.change(change, row);
         }
         self.mark_kills(row);
+        self.mark_full(row);
         self.tokens.retain(|_, token| {
             let ended = token.revoked.unwrap_or(token.expires);
             row.at.millis_since(ended) < FORGET_MS
@@ -195,6 +201,28 @@ impl State {
             patch.merge(&Json::nested(&["canary", "enabled"], Json::Bool(false)));
         }
         self.document.merge(&patch);
+    }
+
+    /// Remembers since when each feature is for everybody.
+    fn mark_full(&mut self, row: &Row) {
+        let scopes = self.document.get("features").map(Json::entries);
+        let features = scopes
+            .unwrap_or_default()
+            .iter()
+            .flat_map(|(scope, features)| {
+                let full = features
+                    .entries()
+                    .iter()
+                    .filter(|(_, feature)| is_full(feature));
+                full.map(move |(key, _)| format!("{scope}/{key}"))
+            });
+        let full: Vec<String> = features.collect();
+        self.full.retain(|name, _| full.contains(name));
+        for name in full {
+            if !self.full.contains(name.as_str()) {
+                self.full.insert(name, row.at);
+            }
+        }
     }
 
     /// Remembers who turned each switch on.
