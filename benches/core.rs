@@ -7,6 +7,7 @@
 use std::hint::black_box;
 
 use caro_edge::core::bucket::{Bucket, Purpose, RolloutHash, Salt, UnitHash};
+use caro_edge::core::condition::Attribute;
 use caro_edge::core::config::Config;
 use caro_edge::core::decide::decide;
 use caro_edge::core::defaults::Defaults;
@@ -75,5 +76,51 @@ fn benches(c: &mut Criterion) {
     }
 }
 
-criterion_group!(all, benches);
+/// 5,000 features, some with rules, of everybody and of 100 releases.
+fn large() -> String {
+    let features = |from: usize, to: usize| {
+        let feature = |i: usize| match i % 3 {
+            0 => format!(r#""feature_{i}":{{"percentage":25}}"#),
+            1 => format!(r#""feature_{i}":true"#),
+            _ => format!(
+                r#""feature_{i}":{{"percentage":0,"rules":[{{"if":{{"attribute":"os","in":["linux","macos"]}}}}]}}"#
+            ),
+        };
+        (from..to).map(feature).collect::<Vec<_>>().join(",")
+    };
+    let mut text = document(1);
+    let (mut releases, mut scopes) = (String::new(), format!(r#""*":{{{}}}"#, features(0, 400)));
+    for i in 0..100 {
+        releases += &format!(r#""r{i}":{{"version":"1.0.4","percentage":{i},"state":"active"}},"#);
+        let (from, to) = (400 + 46 * i, 446 + 46 * i);
+        scopes += &format!(r#","r{i}":{{{}}}"#, features(from, to));
+    }
+    text = text.replacen(r#""features":{"#, &format!(r#""features":{{{scopes},"#), 1);
+    text.replacen(r#""releases":{"#, &format!(r#""releases":{{{releases}"#), 1)
+}
+
+fn large_documents(c: &mut Criterion) {
+    let text = large();
+    let config = Config::parse(&text).unwrap();
+    c.bench_function("parse 5000 features of 100 releases", |b| {
+        b.iter(|| Config::parse(black_box(&text)));
+    });
+    c.bench_function("resolve 5000 features of 100 releases", |b| {
+        b.iter(|| Snapshot::new(black_box(&config), Stop::None, &Defaults::default()));
+    });
+    let snapshot = Snapshot::new(&config, Stop::None, &Defaults::default());
+    let (_, set) = snapshot.features("r7").unwrap();
+    let unit = Unit::Id("0190d3a0-7f3e-7c11-9a42-5f0a6b1c2d3e");
+    let attributes = [("os", Attribute::Text("windows"))];
+    let asking = Asking {
+        unit: Some(unit),
+        attributes: &attributes,
+        now: Timestamp::from_millis(0),
+    };
+    c.bench_function("446 features, a third with rules, for one requester", |b| {
+        b.iter(|| evaluate_all(black_box(&snapshot), set, black_box(&asking)));
+    });
+}
+
+criterion_group!(all, benches, large_documents);
 criterion_main!(all);

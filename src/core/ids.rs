@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
@@ -44,8 +45,9 @@ fn check_name(text: &str, max: usize, also: &'static str) -> Result<(), IdError>
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $max:literal, $also:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        pub struct $type(String);
+        // Shared: a snapshot has the names of features once for each release.
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Arc<str>);
 
         impl $type {
             pub fn as_str(&self) -> &str {
@@ -57,7 +59,13 @@ macro_rules! name {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
                 check_name(text, $max, $also)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
             }
         }
 
@@ -71,7 +79,7 @@ macro_rules! name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(d)?;
                 check_name(&text, $max, $also).map_err(D::Error::custom)?;
-                Ok(Self(text))
+                Ok(Self(text.into()))
             }
         }
 

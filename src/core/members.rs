@@ -1,5 +1,7 @@
 //! Sets of people, held as keyed hashes so that no list in KV names anyone.
 
+use std::sync::Arc;
+
 use super::bucket::UnitHash;
 use super::decode::{Decoder, Path, hex};
 use super::json::Json;
@@ -7,9 +9,10 @@ use super::json::Json;
 /// Longest label of a member, in bytes.
 const MAX_LABEL_BYTES: usize = 64;
 
-/// A set of units: the first 16 bytes of each one's hash.
+/// A set of units: the first 16 bytes of each one's hash. Copies share one list: a cohort may have
+/// tens of thousands of members and be named by thousands of features.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Members(Vec<u128>);
+pub struct Members(Arc<[u128]>);
 
 impl Members {
     pub fn is_empty(&self) -> bool {
@@ -54,7 +57,7 @@ impl Members {
         });
         hashes.sort_unstable();
         hashes.dedup();
-        Self(hashes)
+        Self(hashes.into())
     }
 }
 

@@ -137,7 +137,7 @@ impl Snapshot {
             // Never hashed with: nothing here depends on a bucket.
             salt: Salt::new([0; 16]),
             allowlist: Members::default(),
-            feature_sets: vec![features.set(None, everybodys_gate())],
+            feature_sets: vec![features.everybodys(everybodys_gate()).set],
             stop,
         }
     }
@@ -202,10 +202,23 @@ impl Snapshot {
             config: Some(config),
             stopped: matches!(stop, Stop::All { .. }),
         };
-        let mut feature_sets = vec![features.set(None, everybodys_gate())];
+        // As things go, and stopped: releases share what they do not say themselves.
+        let stopped = features.stopped;
+        let bases = [false, true].map(|is_stopped| {
+            let used = is_stopped == stopped || releases.iter().any(|r| r.stopped == is_stopped);
+            features.stopped = is_stopped;
+            used.then(|| features.everybodys(everybodys_gate()))
+        });
+        let base = |stopped: bool| bases.get(usize::from(stopped)).and_then(Option::as_ref);
+        let mut feature_sets: Vec<FeatureSet> =
+            base(stopped).map(|b| b.set.clone()).into_iter().collect();
         for release in &releases {
+            let Some(base) = base(release.stopped) else {
+                continue;
+            };
             features.stopped = release.stopped;
-            feature_sets.push(features.set(Some(&release.name), release.gate));
+            let own = features.over(base, &release.name, release.gate);
+            feature_sets.push(own.unwrap_or_else(|| base.set.counted_in(release.gate)));
         }
         let switches = config.kill_switches.client();
         Self {

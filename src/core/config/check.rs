@@ -43,9 +43,32 @@ pub(super) fn references(d: &mut Decoder, config: &Config) {
         layers(d, flags, &at);
     }
 
+    size(d, config, &features);
     let kill = root.key("kill_switches");
     let killed = config.kill_switches.cohorts.keys();
     cohorts(d, config, killed, &kill.key("cohorts"));
+}
+
+/// The most features that an edge keeps ready: those of `*`, and for each release that has some of its
+/// own both together. Measured for the memory and the time that an isolate has.
+const MAX_RESOLVED: usize = 50_000;
+
+fn size(d: &mut Decoder, config: &Config, at: &Path<'_>) {
+    let own = |scope: &FeatureScope| config.features.get(scope).map_or(0, Table::len);
+    let everybodys = own(&FeatureScope::All);
+    let scopes = config.features.keys();
+    let releases = scopes.filter(|scope| **scope != FeatureScope::All);
+    let each = releases.map(|scope| everybodys + own(scope));
+    let count = everybodys + each.sum::<usize>();
+    if count > MAX_RESOLVED {
+        d.report(
+            at,
+            format!(
+                "would be {count} features to keep ready, those of \"*\" counted again for each \
+                 release that has its own; at most {MAX_RESOLVED}: remove old ones, or releases"
+            ),
+        );
+    }
 }
 
 /// The feature of that name that a scope sees: its own, or everybody's.
@@ -100,7 +123,12 @@ fn links(d: &mut Decoder, config: &Config, scope: &FeatureScope, at: &Path<'_>) 
             merged.insert(key, feature);
         }
     }
-    let place = |key: &FlagKey| merged.keys().position(|k| *k == key);
+    let is_linked = |f: &&&Feature| !f.prerequisites.is_empty() || f.fallback.is_some();
+    if !merged.values().any(|feature| is_linked(&feature)) {
+        return;
+    }
+    let keys: Vec<&FlagKey> = merged.keys().copied().collect();
+    let place = |key: &FlagKey| keys.binary_search(&key).ok();
     let mut asks: Vec<Vec<usize>> = vec![Vec::new(); merged.len()];
     for (own, feature) in merged.values().enumerate() {
         let others = feature
@@ -117,7 +145,7 @@ fn links(d: &mut Decoder, config: &Config, scope: &FeatureScope, at: &Path<'_>) 
         }
     }
     if let Err(place) = order(&asks) {
-        let key = merged.keys().nth(place).map_or("", |key| key.as_str());
+        let key = keys.get(place).map_or("", |key| key.as_str());
         d.report(
             &at.key(key),
             "waits for itself, through its prerequisites and fallbacks; take one of them out",

@@ -1,6 +1,6 @@
 //! A feature as the document has it: its variants, and who gets which.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::OnEmergency;
 use crate::core::bucket::Bucket;
@@ -139,8 +139,8 @@ impl Feature {
     }
 }
 
-/// `off` and `on`, for a feature that names no variants.
-pub fn boolean() -> Arc<[Variant]> {
+/// `off` and `on`, for a feature that names no variants. There once, because most are like that.
+static BOOLEAN: LazyLock<Arc<[Variant]>> = LazyLock::new(|| {
     let named = [("off", false), ("on", true)];
     let variants = named.into_iter().filter_map(|(name, value)| {
         Some(Variant {
@@ -149,6 +149,11 @@ pub fn boolean() -> Arc<[Variant]> {
         })
     });
     variants.collect()
+});
+
+/// The variants of a feature that names none.
+pub fn boolean() -> Arc<[Variant]> {
+    BOOLEAN.clone()
 }
 
 /// Reads a feature: `true`, `false`, or an object.

@@ -157,6 +157,18 @@ impl Serialize for Value<'_> {
 }
 
 impl Flag {
+    /// Whether it asks others, or is asked for by them: then it belongs to one set.
+    fn is_linked(&self) -> bool {
+        match &self.plan {
+            Plan::Gate(gate) => {
+                self.fallback.is_some()
+                    || !gate.prerequisites.is_empty()
+                    || !gate.fallback_of.is_empty()
+            }
+            Plan::Constant(_) => self.fallback.is_some(),
+        }
+    }
+
     pub fn variant(&self, choice: Choice) -> Option<&Variant> {
         self.variants.get(usize::from(choice.variant))
     }
@@ -176,7 +188,8 @@ impl Flag {
 pub(super) enum Plan {
     /// The same for everybody.
     Constant(Choice),
-    Gate(Box<Gate>),
+    /// Shared by the sets of several releases.
+    Gate(Arc<Gate>),
 }
 
 /// What is asked, in this order.
@@ -210,9 +223,9 @@ pub(super) struct Rule {
 /// The features of one release, or of everybody; sorted by key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureSet {
-    pub(super) flags: Vec<(FlagKey, Flag)>,
+    pub(super) flags: Arc<[(FlagKey, Flag)]>,
     /// The places in an order in which each comes after those that it asks; `None`: any will do.
-    pub(super) order: Option<Vec<usize>>,
+    pub(super) order: Option<Arc<[usize]>>,
     pub(super) has_rules: bool,
     /// The bucket that cohort percentages are counted in.
     pub(super) cohort_gate: RolloutHash,
@@ -237,6 +250,14 @@ impl FeatureSet {
     /// Whether any of them asks what a requester says of themselves.
     pub const fn has_rules(&self) -> bool {
         self.has_rules
+    }
+
+    /// The same for a release that says nothing of its own: only where cohorts are counted differs.
+    pub(super) fn counted_in(&self, cohort_gate: RolloutHash) -> Self {
+        Self {
+            cohort_gate,
+            ..self.clone()
+        }
     }
 
     pub(super) fn place(&self, key: &str) -> Option<usize> {

@@ -1,5 +1,7 @@
 //! From the document's features to what is evaluated.
 
+use std::sync::Arc;
+
 use super::{Choice, FeatureSet, Flag, Gate, Plan, Reason, Rule, order};
 use crate::core::bucket::{Purpose, RolloutHash};
 use crate::core::config::{
@@ -20,41 +22,110 @@ pub(in crate::core) struct Features<'a> {
     pub stopped: bool,
 }
 
+/// A set with what the document says of each of its features.
+pub(in crate::core) struct Resolved<'a> {
+    pub set: FeatureSet,
+    features: Vec<Option<&'a Feature>>,
+}
+
 impl<'a> Features<'a> {
-    /// The compiled-in defaults, overlaid by everybody's features, overlaid by the release's.
-    pub fn set(&self, release: Option<&ReleaseName>, cohort_gate: RolloutHash) -> FeatureSet {
-        let scopes = [
-            Some(FeatureScope::All),
-            release.cloned().map(FeatureScope::Release),
-        ];
-        let mut chosen: Table<&FlagKey, Option<&Feature>> = Table::default();
+    /// The compiled-in defaults, overlaid by everybody's features.
+    pub fn everybodys(&self, cohort_gate: RolloutHash) -> Resolved<'a> {
+        let mut chosen: Table<&FlagKey, Option<&'a Feature>> = Table::default();
         for key in self.defaults.features.keys() {
             chosen.insert(key, None);
         }
-        for scope in scopes.iter().flatten() {
-            let features = self.config.and_then(|config| config.features.get(scope));
-            for (key, feature) in features.into_iter().flat_map(Table::iter) {
-                chosen.insert(key, Some(feature));
+        for (key, feature) in self.own(&FeatureScope::All) {
+            chosen.insert(key, Some(feature));
+        }
+        let chosen = chosen.iter().map(|(key, feature)| (*key, *feature, None));
+        self.resolved(chosen.collect(), cohort_gate, Table::default())
+    }
+
+    /// A release's features over those of everybody, with which they share what is the same. `None`:
+    /// it has none of its own.
+    pub fn over(
+        &self,
+        base: &'a Resolved<'a>,
+        release: &ReleaseName,
+        cohort_gate: RolloutHash,
+    ) -> Option<FeatureSet> {
+        let scope = FeatureScope::Release(release.clone());
+        let mut own = self.own(&scope).peekable();
+        own.peek()?;
+        // Both are sorted.
+        let mut chosen = Vec::new();
+        for ((key, flag), feature) in base.set.flags.iter().zip(&base.features) {
+            while let Some((k, own)) = own.next_if(|(k, _)| *k < key) {
+                chosen.push((k, Some(own), None));
+            }
+            match own.next_if(|(k, _)| *k == key) {
+                Some((k, own)) => chosen.push((k, Some(own), None)),
+                None => chosen.push((key, *feature, Some(flag))),
             }
         }
-        let flags: Vec<(FlagKey, Flag)> = chosen
-            .iter()
-            .map(|(key, feature)| ((*key).clone(), self.flag(key, *feature)))
-            .collect();
-        let mut set = FeatureSet {
-            flags,
-            order: None,
-            has_rules: false,
+        chosen.extend(own.map(|(key, own)| (key, Some(own), None)));
+        let resolved = self.resolved(chosen, cohort_gate, base.set.cohorts.clone());
+        Some(resolved.set)
+    }
+
+    fn own(
+        &self,
+        scope: &FeatureScope,
+    ) -> impl Iterator<Item = (&'a FlagKey, &'a Feature)> + use<'a> {
+        let features = self.config.and_then(|config| config.features.get(scope));
+        features.into_iter().flat_map(Table::iter)
+    }
+
+    /// A set of these features, sorted; a flag is given where one was resolved before.
+    fn resolved(
+        &self,
+        chosen: Vec<(&FlagKey, Option<&'a Feature>, Option<&Flag>)>,
+        cohort_gate: RolloutHash,
+        mut cohorts: Table<CohortName, Cohort>,
+    ) -> Resolved<'a> {
+        let fallback = |feature: &Option<&'a Feature>| feature.and_then(|f| f.fallback.as_ref());
+        let features: Vec<Option<&Feature>> = chosen.iter().map(|(_, f, _)| *f).collect();
+        let mut fallbacks: Vec<&FlagKey> = features.iter().filter_map(fallback).collect();
+        fallbacks.sort_unstable();
+        let mut has_rules = false;
+        let mut flags = Vec::with_capacity(chosen.len());
+        for (key, feature, known) in chosen {
+            has_rules |= feature.is_some_and(|feature| !feature.rules.is_empty());
+            let is_fallback = !fallbacks.is_empty() && fallbacks.binary_search(&key).is_ok();
+            let flag = match known.filter(|flag| !is_fallback && !flag.is_linked()) {
+                Some(flag) => flag.clone(),
+                None => {
+                    self.name_cohorts(feature, &mut cohorts);
+                    self.flag(key, feature, is_fallback)
+                }
+            };
+            flags.push((key.clone(), flag));
+        }
+        let order = self.link(&mut flags, &features);
+        let set = FeatureSet {
+            flags: flags.into(),
+            order: order.map(Into::into),
+            has_rules,
             cohort_gate,
-            cohorts: Table::default(),
+            cohorts,
         };
-        let given = chosen.values().map(|feature| feature.as_ref().copied());
-        self.link(&mut set, &given.collect::<Vec<_>>());
-        set
+        Resolved { set, features }
+    }
+
+    /// Keeps the cohorts that a feature's rules name, if they are switched on.
+    fn name_cohorts(&self, feature: Option<&Feature>, cohorts: &mut Table<CohortName, Cohort>) {
+        let rules = feature.map_or(&[][..], |feature| &feature.rules);
+        for name in rules.iter().flat_map(|rule| rule.when.cohorts()) {
+            let live = self.config.and_then(|config| live(config, name).next());
+            if let Some(cohort) = live {
+                cohorts.insert(name.clone(), resolve(cohort));
+            }
+        }
     }
 
     /// One feature by itself.
-    fn flag(&self, key: &FlagKey, feature: Option<&Feature>) -> Flag {
+    fn flag(&self, key: &FlagKey, feature: Option<&Feature>, is_fallback: bool) -> Flag {
         let (variants, off) = match feature {
             Some(feature) => (feature.variants.clone(), feature.off),
             None => (boolean(), 0),
@@ -66,12 +137,12 @@ impl<'a> Features<'a> {
             variants,
             off,
             is_float,
-            plan: self.plan(key, feature, off),
+            plan: self.plan(key, feature, off, is_fallback),
             fallback: feature.and_then(|feature| feature.fallback.clone()),
         }
     }
 
-    fn plan(&self, key: &FlagKey, feature: Option<&Feature>, off: u8) -> Plan {
+    fn plan(&self, key: &FlagKey, feature: Option<&Feature>, off: u8, is_fallback: bool) -> Plan {
         let constant = |variant, on, reason| {
             Plan::Constant(Choice {
                 variant,
@@ -106,7 +177,7 @@ impl<'a> Features<'a> {
             Serve::One(variant) if is_plain && feature.percentage == Percentage::FULL => {
                 return constant(*variant, true, Reason::Static);
             }
-            _ if is_plain && nobody && !self.is_fallback(key) => {
+            _ if is_plain && nobody && !is_fallback => {
                 return constant(off, false, Reason::Static);
             }
             _ => {}
@@ -125,7 +196,15 @@ impl<'a> Features<'a> {
             let id = format!("layer/{}", layer.name);
             (RolloutHash::of(Purpose::Gate, &id), layer.from, layer.to)
         });
-        Plan::Gate(Box::new(Gate {
+        let gate = RolloutHash::of(Purpose::Gate, &feature.rollout_id);
+        let is_split = |serve: &Serve| matches!(serve, Serve::Split(_));
+        let of_rules = feature.rules.iter().filter_map(|rule| rule.serve.as_ref());
+        let split = match is_split(&feature.serve) || of_rules.into_iter().any(is_split) {
+            true => RolloutHash::of(Purpose::Variant, &feature.rollout_id),
+            // Not asked for.
+            false => gate,
+        };
+        Plan::Gate(Arc::new(Gate {
             start: feature.start,
             end: feature.end,
             prerequisites: Vec::new(),
@@ -135,87 +214,53 @@ impl<'a> Features<'a> {
             rules: rules.collect(),
             holdout,
             layer,
-            gate: RolloutHash::of(Purpose::Gate, &feature.rollout_id),
+            gate,
             percentage: feature.percentage,
-            split: RolloutHash::of(Purpose::Variant, &feature.rollout_id),
+            split,
             serve: feature.serve.clone(),
         }))
     }
 
-    /// What features ask of each other, and of cohorts.
-    fn link(&self, set: &mut FeatureSet, features: &[Option<&Feature>]) {
-        let Some(config) = self.config else {
-            return;
+    /// What features ask of each other; gives the order in which they are evaluated, if that matters.
+    fn link(
+        &self,
+        flags: &mut [(FlagKey, Flag)],
+        features: &[Option<&Feature>],
+    ) -> Option<Vec<usize>> {
+        let mut asks: Vec<Vec<usize>> = vec![Vec::new(); flags.len()];
+        let mut ask = |at: usize, other: usize| {
+            if let Some(asked) = asks.get_mut(at) {
+                asked.push(other);
+            }
         };
-        let mut asks: Vec<Vec<usize>> = vec![Vec::new(); set.flags.len()];
         let mut linked = false;
         for (at, feature) in features.iter().enumerate() {
             let Some(feature) = feature else { continue };
-            let place = |key: &FlagKey| set.place(key.as_str());
-            let prerequisites: Vec<(usize, Vec<u8>)> = feature
-                .prerequisites
-                .iter()
-                .map(|(key, wanted)| {
-                    // One that is not there is never met.
-                    let Some(other) = place(key) else {
-                        return (usize::MAX, Vec::new());
-                    };
-                    let variants = set.flags.get(other).map(|(_, flag)| flag.variants.clone());
-                    let variants = variants.unwrap_or_else(boolean);
-                    let is_wanted = |(i, _): &(usize, _)| {
-                        variants.get(*i).is_some_and(|v| wanted.contains(&v.name))
-                    };
-                    let places = variants.iter().enumerate().filter(is_wanted);
-                    (
-                        other,
-                        places.filter_map(|(i, _)| u8::try_from(i).ok()).collect(),
-                    )
-                })
-                .collect();
-            let fallback = feature.fallback.as_ref().and_then(place);
-            for (other, _) in &prerequisites {
-                if let Some(asked) = asks.get_mut(at) {
-                    asked.push(*other);
-                    linked = true;
-                }
+            if feature.prerequisites.is_empty() && feature.fallback.is_none() {
+                continue;
             }
-            if let Some((_, flag)) = set.flags.get_mut(at)
-                && let Plan::Gate(gate) = &mut flag.plan
-            {
+            linked = true;
+            let prerequisites = feature.prerequisites.iter();
+            let prerequisites: Vec<_> = prerequisites
+                .map(|(key, wanted)| prerequisite(flags, key, wanted))
+                .collect();
+            for (other, _) in &prerequisites {
+                ask(at, *other);
+            }
+            if let Some(gate) = gate(flags, at) {
                 gate.prerequisites = prerequisites;
             }
-            if let Some(other) = fallback {
-                if let Some(asked) = asks.get_mut(other) {
-                    asked.push(at);
-                    linked = true;
-                }
-                if let Some((_, flag)) = set.flags.get_mut(other)
-                    && let Plan::Gate(gate) = &mut flag.plan
-                {
+            let fallback = feature.fallback.as_ref();
+            if let Some(other) = fallback.and_then(|key| place(flags, key)) {
+                // Whoever falls back is asked first.
+                ask(other, at);
+                if let Some(gate) = gate(flags, other) {
                     gate.fallback_of.push(at);
                 }
             }
-            set.has_rules |= !feature.rules.is_empty();
-            for rule in &feature.rules {
-                for name in rule.when.cohorts() {
-                    if let Some(cohort) = live(config, name).next() {
-                        set.cohorts.insert(name.clone(), resolve(cohort));
-                    }
-                }
-            }
         }
-        if linked {
-            // `Config` has no cycle: that was checked when it was read.
-            set.order = order(&asks).ok();
-        }
-    }
-
-    fn is_fallback(&self, key: &FlagKey) -> bool {
-        let config = self.config.into_iter();
-        let mut features = config
-            .flat_map(|c| c.features.values())
-            .flat_map(Table::values);
-        features.any(|feature| feature.fallback.as_ref() == Some(key))
+        // `Config` has no cycle: that was checked when it was read.
+        linked.then(|| order(&asks).ok()).flatten()
     }
 
     fn is_killed(&self, key: &FlagKey) -> bool {
@@ -229,6 +274,31 @@ impl<'a> Features<'a> {
                 .iter()
                 .any(|(_, on, feature)| *on && *feature == Some(key.as_str()))
     }
+}
+
+fn place(flags: &[(FlagKey, Flag)], key: &FlagKey) -> Option<usize> {
+    flags.binary_search_by(|(k, _)| k.cmp(key)).ok()
+}
+
+fn gate(flags: &mut [(FlagKey, Flag)], at: usize) -> Option<&mut Gate> {
+    match &mut flags.get_mut(at)?.1.plan {
+        Plan::Gate(gate) => Some(Arc::make_mut(gate)),
+        Plan::Constant(_) => None,
+    }
+}
+
+/// A feature's place, and those of the variants that will do. One that is not there is never met.
+fn prerequisite(flags: &[(FlagKey, Flag)], key: &FlagKey, wanted: &[FlagKey]) -> (usize, Vec<u8>) {
+    let Some(at) = place(flags, key) else {
+        return (usize::MAX, Vec::new());
+    };
+    let variants = flags.get(at).map_or(&[][..], |(_, flag)| &flag.variants);
+    let places = variants.iter().enumerate();
+    let wanted = places.filter(|(_, variant)| wanted.contains(&variant.name));
+    (
+        at,
+        wanted.filter_map(|(i, _)| u8::try_from(i).ok()).collect(),
+    )
 }
 
 /// Who always gets a feature.
