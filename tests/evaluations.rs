@@ -418,3 +418,33 @@ fn ranges_of_versions() {
         }
     }
 }
+
+/// What an edge could not keep ready is refused where it is written, with the figure.
+#[test]
+fn too_much_to_keep_ready() {
+    let mut world: Value = serde_json::from_str(CONFIG).unwrap();
+    let everybodys: serde_json::Map<_, _> = (0..500)
+        .map(|i| (format!("of_all_{i}"), json!(true)))
+        .collect();
+    world["features"] = json!({"*": everybodys});
+    for i in 0..100 {
+        let name = format!("r{i}");
+        world["releases"][&name] = json!({"version": "1.0.3", "percentage": 0, "state": "draft"});
+        world["features"][&name] = json!({"of_one": true});
+    }
+    let problems = Config::parse(&world.to_string()).unwrap_err();
+    assert_eq!(problems[0].path, "/features");
+    let figure = 500 + 100 * 501;
+    assert!(
+        problems[0].message.contains(&figure.to_string()),
+        "{problems:?}"
+    );
+    world["features"]["r99"] = json!({});
+    world["features"]["r98"] = json!({});
+    // Two fewer have some of their own, but each scope that is named counts.
+    assert!(Config::parse(&world.to_string()).is_err());
+    for name in ["r97", "r98", "r99"] {
+        world["features"].as_object_mut().unwrap().remove(name);
+    }
+    assert!(Config::parse(&world.to_string()).is_ok());
+}
