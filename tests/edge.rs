@@ -299,15 +299,6 @@ fn what_leaves_no_room_is_not_taken_from_a_person() {
 }
 
 #[test]
-fn after_a_change_from_here_it_looks_first() {
-    let mut edge = warm();
-    assert_eq!(edge.next(at(1_000)), Next::Serve);
-    edge.expire();
-    assert_eq!(edge.next(at(1_001)), Next::Load);
-    assert_eq!(served(&edge), BETA, "what is there stays until then");
-}
-
-#[test]
 fn a_stop_that_cannot_be_read_stays_as_it_was() {
     let config = revision(7, 25);
     let mut edge = warm();

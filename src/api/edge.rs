@@ -149,12 +149,6 @@ impl Edge {
         Next::Refresh
     }
 
-    /// Has the next request look first: somebody has just changed something from here, and will want
-    /// to see it.
-    pub const fn expire(&mut self) {
-        self.finished = None;
-    }
-
     /// Call before reading, and give the ticket to [`Self::apply`].
     pub fn begin(&mut self) -> Ticket {
         self.begun.0 += 1;

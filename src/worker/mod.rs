@@ -21,7 +21,6 @@ use worker::{Context, Env, worker_sys};
 use crate::api::edge::{Edge, Next};
 use crate::api::handle::{evaluate, handle};
 use crate::api::ofrep::MAX_BODY_BYTES;
-use crate::api::request::Request;
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
 use crate::core::time::Timestamp;
@@ -85,13 +84,7 @@ async fn wait(
     env: Env,
 ) -> Result<JsValue, JsValue> {
     let path = match later {
-        Later::Control => {
-            let answer = gate::call(&incoming, &request, &env).await;
-            if !matches!(incoming.method(), "GET" | "HEAD" | "OPTIONS") {
-                with_edge(&env, Edge::expire);
-            }
-            return answer;
-        }
+        Later::Control => return gate::call(&incoming, &request, &env).await,
         Later::Asset(path) => path,
         Later::Evaluate => {
             let limit = MAX_BODY_BYTES as u32;
