@@ -13,6 +13,7 @@ use crate::wire::looks::LedgerLook;
 
 use super::install;
 use super::reply::Kept;
+use super::signing::Signing;
 
 /// A snapshot younger than this is served without looking. The worst case from a KV write to an
 /// answer is this, plus the 30 s for which the edge keeps a KV value, plus KV's own propagation.
@@ -74,6 +75,7 @@ pub struct Edge {
     pub var_problems: Vec<Problem>,
     pub snapshot: Snapshot,
     pub kept: Kept,
+    pub signing: Signing,
     /// Counts snapshots, so that whoever derives things from one knows when they are old.
     pub generation: u32,
     /// When both keys were last read.
@@ -106,6 +108,7 @@ impl Edge {
             defaults,
             var_problems,
             kept: Kept::default(),
+            signing: Signing::default(),
             generation: 0,
             confirmed: None,
             read_error: None,

@@ -67,10 +67,11 @@ fn said(request: &impl Request, release: &str) -> Vec<(&'static str, String)> {
 fn reply(snapshot: &Snapshot, body: Option<String>) -> Reply {
     let body = body.unwrap_or_default();
     let tag = etag(&body);
-    let reply = Reply::json(200, CACHE, body).with("ETag", tag).with(
-        "X-Caro-Revision",
-        snapshot.revision.unwrap_or(0).to_string(),
-    );
+    let revision = snapshot.revision.unwrap_or(0).to_string();
+    let reply = Reply::json(200, CACHE, body)
+        .with("ETag", tag)
+        .with("X-Caro-Revision", revision)
+        .signed();
     if snapshot.is_fallback() {
         reply.with("X-Caro-Reason", "fallback")
     } else {

@@ -9,7 +9,7 @@ use super::edge::Edge;
 use super::reply::{Answer, Reply};
 use super::request::Request;
 use super::route::{Route, route};
-use super::{features, install, looks, metrics, ofrep};
+use super::{features, install, looks, metrics, ofrep, signing};
 
 /// Answers a request from the edge's state at `now`.
 pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer {
@@ -38,6 +38,11 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
         Route::Health | Route::Metrics if edge.wants_ledger(now) => return Answer::AskLedger,
         Route::Health => looks::health(edge, now),
         Route::Metrics => metrics::metrics(edge, now),
+        Route::Keys => Answer::Fresh(signing::directory(edge)),
+        Route::KeyPem => Answer::Fresh(signing::pem(edge).unwrap_or_else(|| {
+            let detail = "Answers are not signed: the secret SIGNING_KEYS is not set.";
+            Reply::problem(ProblemType::NotFound, detail)
+        })),
         Route::Asset(path) => Answer::Asset(path.to_owned()),
         // Asked with POST.
         Route::Ofrep(_) => Answer::Evaluate,

@@ -114,6 +114,7 @@ fn reply(
     };
     let tag = (cache == BY_NAME).then(|| etag(&script));
     let reply = Reply::new(200, content_type(), cache, script)
+        .signed()
         .with("X-Caro-Version", build.version.to_string())
         .with("X-Caro-Channel", channel(snapshot, decision.build).as_str())
         .with("X-Caro-Reason", decision.reason.as_str())

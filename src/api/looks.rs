@@ -1,5 +1,6 @@
 //! What anyone may look at: a release's rollout, the status, the health.
 
+use crate::auth::keys::PublicKey;
 use crate::core::snapshot::Snapshot;
 use crate::core::stop::Stop;
 use crate::core::time::Timestamp;
@@ -8,6 +9,7 @@ use crate::wire::problem::ProblemType;
 
 use super::edge::Edge;
 use super::reply::{Answer, Key, Reply};
+use super::signing::Signing;
 
 pub fn rollout(edge: &mut Edge, name: &str) -> Answer {
     let Edge { snapshot, kept, .. } = edge;
@@ -124,6 +126,21 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
         Stop::Releases(names) => check(true, format!("stops {} release(s)", names.len()), vec![]),
     };
     let (ledger, alerts) = ledger_checks(edge);
+    let signing = match &edge.signing {
+        Signing::On(keys) => {
+            let keyid = keys.first().map(PublicKey::thumbprint).unwrap_or_default();
+            check(true, format!("answers are signed with {keyid}"), vec![])
+        }
+        Signing::Broken(why) => check(
+            false,
+            format!("answers are not signed: the secret SIGNING_KEYS {why}"),
+            vec![],
+        ),
+        Signing::Unread | Signing::Off => {
+            let detail = "answers are not signed: the secret SIGNING_KEYS is not set";
+            check(true, detail.to_owned(), vec![])
+        }
+    };
     let vars = match edge.var_problems.len() {
         0 => check(true, "used".to_owned(), vec![]),
         n => check(
@@ -138,6 +155,7 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
         emergency_stop,
         ledger,
         alerts,
+        signing,
         vars,
     }
 }

@@ -15,3 +15,4 @@ pub mod ports;
 pub mod reply;
 pub mod request;
 pub mod route;
+pub mod signing;

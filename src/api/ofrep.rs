@@ -207,7 +207,8 @@ fn reply(snapshot: &Snapshot, status: u16, body: &impl Serialize) -> Reply {
         .with(
             "X-Caro-Revision",
             snapshot.revision.unwrap_or(0).to_string(),
-        );
+        )
+        .signed();
     if snapshot.is_fallback() {
         reply.with("X-Caro-Reason", "fallback")
     } else {

@@ -13,6 +13,8 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
+    /// Whether it is signed, where there is a key.
+    pub signed: bool,
 }
 
 /// Sent with everything. A script or a JSON text needs nothing from the browser.
@@ -61,7 +63,20 @@ impl Reply {
             status,
             headers,
             body,
+            signed: false,
         }
+    }
+
+    /// To be signed.
+    pub fn signed(mut self) -> Self {
+        self.signed = true;
+        self
+    }
+
+    /// Replaces a header's value.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.headers.retain(|(n, _)| *n != name);
+        self.headers.push((name, value.into()));
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

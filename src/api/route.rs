@@ -24,6 +24,9 @@ pub enum Route<'p> {
     Status,
     Health,
     Metrics,
+    /// The public keys of signatures.
+    Keys,
+    KeyPem,
     /// A static file.
     Asset(&'p str),
     /// Below a path that only programs ask for.
@@ -74,6 +77,8 @@ pub fn route(path: &str) -> Route<'_> {
         ["rollout", release] => Route::Rollout(release),
         ["features", release] => Route::Features(release),
         ["ofrep", "v1", rest] => ofrep(rest),
+        [".well-known", "http-message-signatures-directory"] => Route::Keys,
+        [".well-known", "signing-key.pem"] => Route::KeyPem,
         [first, ..] if API.contains(&first) => Route::UnknownApi,
         [name] | [name, "install.sh"] => select(Shell::Sh, name),
         [name, "install.ps1"] => select(Shell::PowerShell, name),

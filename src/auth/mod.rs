@@ -1,4 +1,8 @@
-//! Who may do what: roles, the table of permissions, and bearer tokens. Pure; takes `now`.
+//! Who may do what, and who said what: the table of permissions, bearer tokens, signatures. Pure; takes `now`.
 
+pub mod keys;
 pub mod permission;
+pub mod signature;
 pub mod token;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod verify;

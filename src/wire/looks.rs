@@ -155,6 +155,8 @@ pub struct Checks {
     pub ledger: Check,
     /// Are people told?
     pub alerts: Check,
+    /// Are answers signed?
+    pub signing: Check,
     /// Can the Worker's variables be used?
     pub vars: Check,
 }
@@ -167,9 +169,10 @@ impl Checks {
             emergency_stop,
             ledger,
             alerts,
+            signing,
             vars,
         } = self;
-        let all = [kv, config, emergency_stop, ledger, alerts, vars];
+        let all = [kv, config, emergency_stop, ledger, alerts, signing, vars];
         all.iter().all(|c| c.ok)
     }
 }

@@ -14,6 +14,9 @@ use worker::wasm_bindgen_futures::JsFuture;
 use crate::api::edge::Edge;
 use crate::api::reply::{Answer, Reply, ReplyId, asset_headers};
 use crate::api::request::Request;
+use crate::api::signing::{Unsigned, is_signed};
+use crate::auth::signature::RENEW_MS;
+use crate::core::time::Timestamp;
 use crate::wire::problem::ProblemType;
 
 use super::js::{Fetcher, JsResponse, binding, object};
@@ -59,7 +62,19 @@ struct Ready {
     body: JsValue,
     init: JsValue,
     init_not_modified: JsValue,
+    signatures: Vec<Signature>,
 }
+
+/// What a kept reply is sent with where answers are signed.
+struct Signature {
+    path: String,
+    not_modified: bool,
+    created: Timestamp,
+    init: JsValue,
+}
+
+/// A kept reply is asked for by a few paths: `/`, `/install.sh`; a release's name, its version.
+const MAX_SIGNATURES: usize = 16;
 
 impl Ready {
     fn new(reply: &Reply) -> Result<Self, JsValue> {
@@ -69,6 +84,7 @@ impl Ready {
             body: Uint8Array::from(reply.body.as_bytes()).into(),
             init: init(reply.status, &headers)?,
             init_not_modified: init(304, &headers)?,
+            signatures: Vec::new(),
         })
     }
 }
@@ -89,10 +105,33 @@ pub enum Later {
     Control,
     AskLedger,
     Evaluate,
+    Sign(Answer),
+}
+
+/// Makes the response, if that takes no await.
+pub fn respond(
+    edge: &Edge,
+    answer: Answer,
+    incoming: &Incoming,
+    now: Timestamp,
+) -> Result<Result<JsValue, Later>, JsValue> {
+    if is_signed(edge, &answer) {
+        return Ok(match signed_before(edge, &answer, incoming, now)? {
+            Some(response) => Ok(response),
+            None => Err(Later::Sign(answer)),
+        });
+    }
+    match answer {
+        Answer::Asset(path) => Ok(Err(Later::Asset(path))),
+        Answer::Control => Ok(Err(Later::Control)),
+        Answer::AskLedger => Ok(Err(Later::AskLedger)),
+        Answer::Evaluate => Ok(Err(Later::Evaluate)),
+        answer => unsigned(edge, answer, incoming.is_head()).map(Ok),
+    }
 }
 
 /// Makes the response to a `HEAD`, if `head`, or else to any other method.
-pub fn respond(edge: &Edge, answer: Answer, head: bool) -> Result<Result<JsValue, Later>, JsValue> {
+pub fn unsigned(edge: &Edge, answer: Answer, head: bool) -> Result<JsValue, JsValue> {
     match answer {
         Answer::Kept(id) if head => match edge.kept.reply(id) {
             Some(reply) => empty(reply),
@@ -104,12 +143,84 @@ pub fn respond(edge: &Edge, answer: Answer, head: bool) -> Result<Result<JsValue
             JsResponse::new(&JsValue::NULL, &ready.init_not_modified)
         }),
         Answer::Fresh(reply) => fresh(&reply),
-        Answer::Asset(path) => return Ok(Err(Later::Asset(path))),
-        Answer::Control => return Ok(Err(Later::Control)),
-        Answer::AskLedger => return Ok(Err(Later::AskLedger)),
-        Answer::Evaluate => return Ok(Err(Later::Evaluate)),
+        // Those were taken apart before.
+        Answer::Asset(_) | Answer::Control | Answer::AskLedger | Answer::Evaluate => internal(),
     }
-    .map(Ok)
+}
+
+/// The response with a signature made lately, if there is one.
+fn signed_before(
+    edge: &Edge,
+    answer: &Answer,
+    incoming: &Incoming,
+    now: Timestamp,
+) -> Result<Option<JsValue>, JsValue> {
+    let (Answer::Kept(id) | Answer::NotModified(id)) = answer else {
+        return Ok(None);
+    };
+    if incoming.is_head() {
+        return Ok(None);
+    }
+    let not_modified = matches!(answer, Answer::NotModified(_));
+    let path = incoming.path();
+    with_ready(edge, *id, |ready| {
+        let mut known = ready.signatures.iter();
+        let found = known.find(|s| {
+            // In both directions: a clock that was set back must not keep one beyond its time.
+            let age = now.millis_since(s.created).max(s.created.millis_since(now));
+            s.not_modified == not_modified && s.path == path && age < RENEW_MS
+        });
+        let body = if not_modified {
+            &JsValue::NULL
+        } else {
+            &ready.body
+        };
+        let response = found.map(|s| JsResponse::new(body, &s.init)).transpose()?;
+        Ok(response.map(JsValue::from))
+    })
+}
+
+/// The response with its signature, which is kept if the reply is.
+pub fn respond_signed(
+    edge: &Edge,
+    answer: &Answer,
+    unsigned: Unsigned,
+    signature: &[u8],
+    incoming: &Incoming,
+) -> Result<JsValue, JsValue> {
+    let (generation, created) = (unsigned.generation, unsigned.params.created);
+    let reply = unsigned.signed(signature);
+    let (Answer::Kept(id) | Answer::NotModified(id)) = answer else {
+        return respond_with(&reply, incoming.is_head());
+    };
+    // There may be another snapshot since.
+    if incoming.is_head() || generation != edge.generation {
+        return respond_with(&reply, incoming.is_head());
+    }
+    let init = init(reply.status, &headers(&reply)?)?;
+    with_ready(edge, *id, |ready| {
+        let path = incoming.path().to_owned();
+        let not_modified = reply.status == 304;
+        let others = &mut ready.signatures;
+        others.retain(|s| s.path != path || s.not_modified != not_modified);
+        if others.len() >= MAX_SIGNATURES {
+            others.remove(0);
+        }
+        others.push(Signature {
+            path,
+            not_modified,
+            // Seconds of this millennium.
+            created: Timestamp::from_millis(created as i64 * 1000),
+            init: init.clone(),
+        });
+        let body = if not_modified {
+            &JsValue::NULL
+        } else {
+            &ready.body
+        };
+        JsResponse::new(body, &init).map(|response| Some(response.into()))
+    })
+    .and_then(|response| response.map_or_else(internal, Ok))
 }
 
 /// The same for a reply in hand.
@@ -122,6 +233,16 @@ fn kept(
     id: ReplyId,
     make: impl FnOnce(&Ready) -> Result<JsResponse, JsValue>,
 ) -> Result<JsValue, JsValue> {
+    let made = with_ready(edge, id, |ready| make(ready).map(|r| Some(r.into())))?;
+    made.map_or_else(internal, Ok)
+}
+
+/// Does something with the JavaScript side of a kept reply, if there is one.
+fn with_ready(
+    edge: &Edge,
+    id: ReplyId,
+    f: impl FnOnce(&mut Ready) -> Result<Option<JsValue>, JsValue>,
+) -> Result<Option<JsValue>, JsValue> {
     CACHE.with_borrow_mut(|cache| {
         if cache.generation != edge.generation {
             cache.ready.clear();
@@ -132,13 +253,13 @@ fn kept(
         }
         let slot = cache.ready.get_mut(id.0);
         let (Some(slot), Some(reply)) = (slot, edge.kept.reply(id)) else {
-            return internal();
+            return Ok(None);
         };
         let ready = match slot {
             Some(ready) => ready,
             None => slot.insert(Ready::new(reply)?),
         };
-        make(ready).map(JsValue::from)
+        f(ready)
     })
 }
 

@@ -8,6 +8,7 @@ mod gate;
 mod js;
 mod kv;
 mod ledger;
+mod sign;
 mod store;
 
 use std::cell::RefCell;
@@ -21,6 +22,9 @@ use worker::{Context, Env, worker_sys};
 use crate::api::edge::{Edge, Next};
 use crate::api::handle::{evaluate, handle};
 use crate::api::ofrep::MAX_BODY_BYTES;
+use crate::api::reply::Answer;
+use crate::api::request::Request;
+use crate::api::signing::{Signing, is_signed, prepare};
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
 use crate::core::time::Timestamp;
@@ -71,8 +75,9 @@ fn answer(incoming: Incoming, request: web_sys::Request, env: Env) -> Result<JsV
 
 fn at_once(incoming: &Incoming, env: &Env) -> Result<Result<JsValue, Later>, JsValue> {
     with_edge(env, |edge| {
-        let answer = handle(edge, incoming, now());
-        respond(edge, answer, incoming.is_head())
+        let now = now();
+        let answer = handle(edge, incoming, now);
+        respond(edge, answer, incoming, now)
     })
 }
 
@@ -90,11 +95,12 @@ async fn wait(
             let limit = MAX_BODY_BYTES as u32;
             let body = JsFuture::from(read_body(&request, limit)?).await?;
             let bytes = (!body.is_null()).then(|| body.unchecked_ref::<Uint8Array>().to_vec());
-            let reply = with_edge(&env, |edge| {
-                evaluate(edge, &incoming, bytes.as_deref(), now())
+            let answer = with_edge(&env, |edge| {
+                Answer::Fresh(evaluate(edge, &incoming, bytes.as_deref(), now()))
             });
-            return convert::respond_with(&reply, false);
+            return signed(answer, &incoming, &env).await;
         }
+        Later::Sign(answer) => return signed(answer, &incoming, &env).await,
         Later::AskLedger => {
             let look = gate::look(&env).await;
             with_edge(&env, |edge| edge.ledger = Some((look, now())));
@@ -108,8 +114,38 @@ async fn wait(
     convert::asset(incoming, env, path).await
 }
 
+/// Signs an answer, if there is a key. One that cannot be signed is sent as it is: whoever wants a
+/// signature refuses it.
+async fn signed(answer: Answer, incoming: &Incoming, env: &Env) -> Result<JsValue, JsValue> {
+    let prepared = with_edge(env, |edge| {
+        is_signed(edge, &answer)
+            .then(|| prepare(edge, &answer, incoming.path(), now()))
+            .flatten()
+    });
+    let Some(unsigned) = prepared else {
+        return with_edge(env, |edge| {
+            convert::unsigned(edge, answer, incoming.is_head())
+        });
+    };
+    let base = unsigned.message.base(&unsigned.params);
+    match sign::sign(&base).await {
+        Ok(signature) => with_edge(env, |edge| {
+            convert::respond_signed(edge, &answer, unsigned, &signature, incoming)
+        }),
+        Err(e) => {
+            let why = format!("cannot be used: {}", kv::message(&e));
+            with_edge(env, |edge| edge.signing = Signing::Broken(why));
+            convert::respond_with(&unsigned.reply, incoming.is_head())
+        }
+    }
+}
+
 /// Reads KV and takes in what it said.
 async fn load(env: &Env, ctx: &JsValue) {
+    if with_edge(env, |edge| edge.signing == Signing::Unread) {
+        let signing = sign::open(env).await;
+        with_edge(env, |edge| edge.signing = signing);
+    }
     let ticket = with_edge(env, Edge::begin);
     let read = kv::read(env).await;
     let (poke, wants_last_good) = with_edge(env, |edge| {

@@ -80,10 +80,16 @@ export function keepsPromises({ status, headers, body, text }, what, method = "G
     for (const line of lines) {
       JSON.parse(line);
     }
+  } else if (headers["content-type"] === "application/x-pem-file") {
+    assert.match(text, /^-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=]+\n-----END PUBLIC KEY-----\n$/, what);
   } else if (headers["content-type"] === METRICS) {
     assert.match(text, /^[^\0\r]*\n$/, `${what}: not lines`);
   } else {
-    assert.match(headers["content-type"], /^application\/(problem\+)?json$/, `${what}: Content-Type`);
+    assert.match(
+      headers["content-type"],
+      /^application\/(problem\+json|http-message-signatures-directory\+json|json)$/,
+      `${what}: Content-Type`,
+    );
     JSON.parse(text);
   }
 }

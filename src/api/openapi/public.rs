@@ -1,6 +1,7 @@
 //! What anyone may ask: scripts, flags, looks.
 
 use super::{Answer, Operation, of};
+use crate::auth::keys::Directory;
 use crate::wire::looks::{Health, Rollout, Status};
 use crate::wire::schema::{Features, Text};
 
@@ -216,6 +217,31 @@ pub(super) fn operations() -> Vec<Operation> {
                 "getHealth",
                 "looks",
                 "Whether the router works, check by check",
+            )
+        },
+        Operation {
+            details: "Answers of flags and installers are signed (RFC 9421, label `caro`) where the \
+                      router has a key. The key that signs comes first; the others signed before or \
+                      will. No keys: answers are not signed.",
+            answers: vec![json("The public keys.").content(
+                "application/http-message-signatures-directory+json",
+                of::<Directory>,
+            )],
+            ..get(
+                "/.well-known/http-message-signatures-directory",
+                "getKeys",
+                "looks",
+                "The public keys that answers are signed with",
+            )
+        },
+        Operation {
+            answers: vec![json("A PEM block.").content("application/x-pem-file", of::<Text>)],
+            problems: vec![404],
+            ..get(
+                "/.well-known/signing-key.pem",
+                "getKeyPem",
+                "looks",
+                "The public key that signs now, for openssl",
             )
         },
         Operation {
