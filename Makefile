@@ -6,6 +6,9 @@ export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 export WRANGLER_SEND_METRICS := false
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := $(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
+# The OpenFeature client of tests/http: a package of its own, with a lock file and a build folder.
+CLIENT := tests/ofrep-client
+
 # The router with a sample rollout on http://localhost:8787.
 serve:
 	@sh scripts/tools.sh npm wasm
@@ -22,6 +25,8 @@ lint:
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
 	cargo clippy --quiet --lib --tests --target wasm32-unknown-unknown -- -D warnings
+	cargo fmt --check --manifest-path $(CLIENT)/Cargo.toml
+	CARGO_TARGET_DIR=.tools/ofrep-client cargo clippy --quiet --locked --manifest-path $(CLIENT)/Cargo.toml -- -D warnings
 	cargo deny --log-level warn --offline check bans licenses sources
 	shellcheck scripts/*.sh
 	shellcheck --shell=sh src/install/install.sh
