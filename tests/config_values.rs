@@ -277,8 +277,8 @@ fn names() {
         ),
         (
             json!({"experiments": {"a": 1}}),
-            "/experiments",
-            "must be {}",
+            "/experiments/a",
+            "must be an object",
         ),
         (
             json!({"features": {"*": {"a": {"stage": "alpha"}}}}),

@@ -13,7 +13,7 @@
 mod support;
 
 use caro_edge::api::edge::Edge;
-use caro_edge::api::handle::{evaluate, handle};
+use caro_edge::api::handle::{evaluate, handle, report};
 use caro_edge::api::reply::{Answer, Reply, asset_headers};
 use caro_edge::wire::looks::LedgerLook;
 use serde_json::{Value, json};
@@ -105,6 +105,11 @@ impl Received {
         if answer == Answer::Evaluate {
             answer = Answer::Fresh(evaluate(edge, request, Some(body.as_bytes()), NOW));
         }
+        if answer == Answer::Report {
+            // What it counts is the tally's; here it counts.
+            let reported = report(edge, request, Some(body.as_bytes()), NOW);
+            answer = Answer::Fresh(reported.map_or_else(|refused| refused, |r| r.reply));
+        }
         let (status, reply) = match &answer {
             Answer::Fresh(reply) => (reply.status, reply),
             Answer::Kept(id) => {
@@ -113,7 +118,7 @@ impl Received {
             }
             Answer::NotModified(id) => (304, edge.kept.reply(*id).unwrap()),
             Answer::Asset(path) => return Self::file(path),
-            Answer::Evaluate => panic!("it was evaluated"),
+            Answer::Evaluate | Answer::Report => panic!("it was evaluated"),
             Answer::AskLedger => panic!("the ledger was asked already"),
             Answer::Control => panic!("{} {} is in control.json", request.method, request.url),
         };

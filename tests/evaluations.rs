@@ -31,7 +31,7 @@ use support::{CONFIG, NOW, merge, unit};
 fn world(file: &Value, with: &Value) -> Value {
     let mut world: Value = serde_json::from_str(CONFIG).unwrap();
     world["features"] = json!({"*": file["features"]});
-    for part in ["cohorts", "holdouts", "kill_switches"] {
+    for part in ["cohorts", "holdouts", "experiments", "kill_switches"] {
         merge(
             &mut world,
             &json!({part: file.get(part).unwrap_or(&json!({}))}),
@@ -118,6 +118,7 @@ fn check_buckets(file: &Value, name: &str) {
             "gate" => Purpose::Gate,
             "variant" => Purpose::Variant,
             "holdout" => Purpose::Holdout,
+            "experiment" => Purpose::Experiment,
             other => panic!("{other}"),
         };
         let rollout = RolloutHash::of(purpose, id);

@@ -21,7 +21,7 @@ use std::fs;
 use caro_edge::api::control::query;
 use caro_edge::api::control::route::{Found, find};
 use caro_edge::api::edge::Edge;
-use caro_edge::api::handle::{evaluate, handle};
+use caro_edge::api::handle::{evaluate, handle, report};
 use caro_edge::api::openapi::{document, operations};
 use caro_edge::api::reply::{Answer, Reply};
 use caro_edge::auth::permission::{Call, PERMISSIONS};
@@ -270,8 +270,18 @@ fn ask(desk: &mut Desk, checker: &Checker, method: &str, path: &str, body: Value
     let reply = if path.starts_with("/ofrep/") {
         let mut request = Incoming::get(path);
         request.method = method.to_owned();
-        let edge = edge(Some(support::CONFIG), None);
-        evaluate(&edge, &request, Some(text.as_bytes()), NOW)
+        let mut edge = edge(Some(support::CONFIG), None);
+        evaluate(&mut edge, &request, Some(text.as_bytes()), NOW)
+    } else if path.starts_with("/experiments/") {
+        let mut request = Incoming::get(path);
+        request.method = method.to_owned();
+        let config = support::document(&json!({"experiments": {path.split('/').nth(2).unwrap(): {
+            "variants": {"control": 1, "other": 2}, "control": "control",
+            "metrics": ["command_success", {"name": "latency_ms", "at_most": 2000}],
+        }}}));
+        let edge = edge(Some(&config), None);
+        let reported = report(&edge, &request, Some(text.as_bytes()), NOW);
+        reported.map_or_else(|refused| refused, |report| report.reply)
     } else {
         desk.send(Some(ADMIN), method, path, &[], text.as_bytes())
     };

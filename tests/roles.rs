@@ -31,6 +31,7 @@ const ROLES: [&str; 5] = [
 
 /// Who may: a letter each for release manager, engineering lead, engineer, bot and viewer.
 const MANAGER: &str = "m";
+const LEAD: &str = "ml";
 const FEATURES: &str = "mle";
 const EVERYBODY: &str = "mlebv";
 
@@ -49,6 +50,9 @@ fn table() -> Vec<(Call, &'static str, &'static str, Value, &'static str)> {
         (Call::Rollback, "POST", "/rollout/v1.1.0-beta/rollback", json!({"percentage": 5}), MANAGER),
         (Call::Approve, "POST", "/rollout/v1.1.0-beta/approve", Value::Null, MANAGER),
         (Call::SetFeatures, "POST", "/features/*", dev, FEATURES),
+        (Call::ReadExperiments, "GET", "/admin/experiments", Value::Null, EVERYBODY),
+        (Call::ReadExperiments, "GET", "/admin/experiments/running", Value::Null, EVERYBODY),
+        (Call::SetExperiments, "POST", "/admin/experiments", json!({"running": false}), LEAD),
         (Call::ReadKillSwitches, "GET", "/admin/kill-switches", Value::Null, EVERYBODY),
         (Call::SetKillSwitches, "POST", "/admin/kill-switches", json!({"canary": true, "reason": "x"}), MANAGER),
         (Call::ReadCanary, "GET", "/admin/canary", Value::Null, EVERYBODY),
@@ -87,6 +91,9 @@ fn rules() -> Value {
         "policy": {"approvals": {"full_rollout": true}},
         "cohorts": {"spare": {"enabled": true}},
         "features": {"*": {"new_parser": {"stage": "development"}}},
+        "experiments": {"running": {
+            "variants": {"control": 1, "other": 2}, "control": "control", "metrics": ["success"],
+        }},
     })
 }
 
@@ -135,6 +142,7 @@ fn every_call_by_every_role() {
             // The least role that may.
             let least = match who {
                 MANAGER => "release_manager",
+                LEAD => "engineering_lead",
                 FEATURES => "engineer",
                 _ => "viewer",
             };

@@ -11,6 +11,7 @@ use crate::core::stop::Stop;
 use crate::core::time::Timestamp;
 use crate::wire::looks::LedgerLook;
 
+use super::exposures::Exposures;
 use super::install;
 use super::reply::Kept;
 use super::signing::Signing;
@@ -76,6 +77,7 @@ pub struct Edge {
     pub snapshot: Snapshot,
     pub kept: Kept,
     pub signing: Signing,
+    pub exposures: Exposures,
     /// Counts snapshots, so that whoever derives things from one knows when they are old.
     pub generation: u32,
     /// When both keys were last read.
@@ -109,6 +111,7 @@ impl Edge {
             var_problems,
             kept: Kept::default(),
             signing: Signing::default(),
+            exposures: Exposures::default(),
             generation: 0,
             confirmed: None,
             read_error: None,
@@ -234,6 +237,11 @@ impl Edge {
                 changed
             }
         }
+    }
+
+    /// The configuration that is served.
+    pub const fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
     }
 
     /// Whether to ask the ledger for the configuration that it published last: there is none here,

@@ -20,7 +20,12 @@ const CACHE: &str = "private, no-cache";
 const ATTRIBUTES: [&str; 3] = ["os", "arch", "locale"];
 
 pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestamp) -> Answer {
-    let Edge { snapshot, kept, .. } = edge;
+    let Edge {
+        snapshot,
+        kept,
+        exposures,
+        ..
+    } = edge;
     let Some((id, set)) = snapshot.features(release) else {
         return Answer::Fresh(super::looks::unknown_release(snapshot));
     };
@@ -46,6 +51,7 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestam
         now,
     };
     let choices = evaluate_all(snapshot, set, &asking);
+    exposures.note(snapshot, set, unit, &choices, None, now);
     let detail = query_value(request, "detail");
     if detail.is_some_and(|detail| detail != "0" && detail != "false") {
         return Answer::Fresh(reply(snapshot, detailed(snapshot, set, &choices)));

@@ -6,6 +6,7 @@ use crate::wire::problem::ProblemType;
 
 use super::control::route::is_control;
 use super::edge::Edge;
+use super::outcomes::{self, Report};
 use super::reply::{Answer, Reply};
 use super::request::Request;
 use super::route::{Route, route};
@@ -18,9 +19,11 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
     }
     let route = route(request.path());
     let is_ofrep = matches!(route, Route::Ofrep(_));
+    let is_outcomes = matches!(route, Route::Outcomes(_));
     match request.method() {
         "POST" if is_ofrep => return Answer::Evaluate,
-        "GET" | "HEAD" if !is_ofrep => {}
+        "POST" if is_outcomes => return Answer::Report,
+        "GET" | "HEAD" if !is_ofrep && !is_outcomes => {}
         _ if route == Route::UnknownApi => {}
         "OPTIONS" if route.shell().is_none() => return Answer::Fresh(preflight(&route)),
         _ => return Answer::Fresh(wrong_method(edge, &route)),
@@ -45,7 +48,7 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
         })),
         Route::Asset(path) => Answer::Asset(path.to_owned()),
         // Asked with POST.
-        Route::Ofrep(_) => Answer::Evaluate,
+        Route::Ofrep(_) | Route::Outcomes(_) => Answer::Evaluate,
         Route::UnknownApi => {
             let detail = "GET /openapi.json describes every call.";
             Answer::Fresh(Reply::problem(ProblemType::UnknownPath, detail))
@@ -55,7 +58,12 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
 }
 
 /// Answers a request whose body had to be read first; `None`: it is longer than it may be.
-pub fn evaluate(edge: &Edge, request: &impl Request, body: Option<&[u8]>, now: Timestamp) -> Reply {
+pub fn evaluate(
+    edge: &mut Edge,
+    request: &impl Request,
+    body: Option<&[u8]>,
+    now: Timestamp,
+) -> Reply {
     let Some(body) = body else {
         let detail = format!("At most {} bytes are taken here.", ofrep::MAX_BODY_BYTES);
         return Reply::problem(ProblemType::BodyTooLarge, &detail);
@@ -64,7 +72,24 @@ pub fn evaluate(edge: &Edge, request: &impl Request, body: Option<&[u8]>, now: T
         Route::Ofrep(key) => key,
         _ => None,
     };
-    ofrep::evaluate(&edge.snapshot, request, key, body, now)
+    ofrep::evaluate(edge, request, key, body, now)
+}
+
+/// Understands a report whose body had to be read first; `None`: it is longer than it may be.
+///
+/// # Errors
+/// The answer to one that cannot be understood.
+pub fn report(
+    edge: &Edge,
+    request: &impl Request,
+    body: Option<&[u8]>,
+    now: Timestamp,
+) -> Result<Report, Reply> {
+    let name = match route(request.path()) {
+        Route::Outcomes(name) => name,
+        _ => "",
+    };
+    outcomes::report(edge, request, name, body, now)
 }
 
 /// Whether the client says that it reads HTML. Its user agent is never asked.
@@ -121,7 +146,7 @@ const fn allowed(route: &Route<'_>) -> &'static str {
     match route {
         Route::Rollout(_) => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
         Route::Features(_) => "GET, HEAD, POST, OPTIONS",
-        Route::Ofrep(_) => "POST, OPTIONS",
+        Route::Ofrep(_) | Route::Outcomes(_) => "POST, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     }
 }
@@ -130,7 +155,7 @@ const fn allowed(route: &Route<'_>) -> &'static str {
 /// anyone may, and change nothing.
 fn preflight(route: &Route<'_>) -> Reply {
     let methods = match route {
-        Route::Ofrep(_) => "POST, OPTIONS",
+        Route::Ofrep(_) | Route::Outcomes(_) => "POST, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     };
     Reply::json(204, "public, max-age=86400", String::new())

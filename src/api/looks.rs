@@ -141,6 +141,18 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
             check(true, detail.to_owned(), vec![])
         }
     };
+    let experiments = match &edge.exposures.error {
+        None => check(
+            true,
+            "nothing waits to be counted for long".to_owned(),
+            vec![],
+        ),
+        Some(why) => check(
+            false,
+            format!("who got which variant could not be counted: {why}"),
+            vec![],
+        ),
+    };
     let vars = match edge.var_problems.len() {
         0 => check(true, "used".to_owned(), vec![]),
         n => check(
@@ -156,6 +168,7 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
         ledger,
         alerts,
         signing,
+        experiments,
         vars,
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod edge;
+pub mod exposures;
 pub mod features;
 pub mod handle;
 pub mod install;
@@ -11,6 +12,7 @@ pub mod metrics;
 pub mod ofrep;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod openapi;
+pub mod outcomes;
 pub mod ports;
 pub mod reply;
 pub mod request;

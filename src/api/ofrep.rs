@@ -15,7 +15,9 @@ use crate::core::json::Json;
 use crate::core::snapshot::Snapshot;
 use crate::core::time::Timestamp;
 use crate::wire::ofrep::{Bulk, BulkMetadata, ErrorCode, Failure, Metadata, Outcome, Success};
+use crate::wire::problem::ProblemType;
 
+use super::edge::Edge;
 use super::reply::{Reply, etag};
 use super::request::Request;
 
@@ -28,23 +30,53 @@ const CACHE: &str = "private, no-cache";
 /// The members of a context that are looked at, the first of these.
 const MAX_ATTRIBUTES: usize = 100;
 
+/// A body as JSON, or what is wrong with it.
+fn parsed(body: &[u8]) -> Result<Json, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "The body is not UTF-8.".to_owned())?;
+    Json::parse(text).map_err(|problem| format!("The body {}.", problem.message))
+}
+
+/// The same for a body outside of the protocol; `None`: it is longer than it may be.
+///
+/// # Errors
+/// The answer that says what is wrong.
+pub fn parse(body: Option<&[u8]>) -> Result<Json, Reply> {
+    let body = body.ok_or_else(|| {
+        let detail = format!("At most {MAX_BODY_BYTES} bytes are taken here.");
+        Reply::problem(ProblemType::BodyTooLarge, &detail)
+    })?;
+    parsed(body).map_err(|detail| Reply::problem(ProblemType::InvalidJson, &detail))
+}
+
+/// What a context says of the requester.
+pub fn attributes(context: &Json) -> Vec<(&str, Attribute<'_>)> {
+    context
+        .entries()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), Attribute::of(value)?)))
+        .take(MAX_ATTRIBUTES)
+        .collect()
+}
+
 /// Answers for one flag, or for all.
 pub fn evaluate(
-    snapshot: &Snapshot,
+    edge: &mut Edge,
     request: &impl Request,
     key: Option<&str>,
     body: &[u8],
     now: Timestamp,
 ) -> Reply {
+    let Edge {
+        snapshot,
+        exposures,
+        ..
+    } = edge;
+    let snapshot = &*snapshot;
     let failed = |status, code, details: String| {
         let failure = Failure { key, code, details };
         reply(snapshot, status, &failure)
     };
-    let text = std::str::from_utf8(body).map_err(|_| "The body is not UTF-8.".to_owned());
-    let parsed = text.and_then(|text| {
-        Json::parse(text).map_err(|problem| format!("The body {}.", problem.message))
-    });
-    let json = match parsed {
+    let json = match parsed(body) {
         Ok(json) => json,
         Err(details) => return failed(400, ErrorCode::ParseError, details),
     };
@@ -66,12 +98,7 @@ pub fn evaluate(
         Ok(unit) => unit,
         Err(e) => return invalid(&format!("targetingKey: {e}.")),
     };
-    let attributes: Vec<(&str, Attribute<'_>)> = context
-        .entries()
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str(), Attribute::of(value)?)))
-        .take(MAX_ATTRIBUTES)
-        .collect();
+    let attributes = attributes(context);
     let asking = Asking {
         unit,
         attributes: &attributes,
@@ -88,6 +115,7 @@ pub fn evaluate(
         );
     };
     let choices = evaluate_all(snapshot, set, &asking);
+    exposures.note(snapshot, set, unit, &choices, key, now);
     match key {
         None => all(snapshot, request, set, &choices),
         Some(key) => match one(snapshot, set, &choices, key) {

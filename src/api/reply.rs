@@ -67,6 +67,11 @@ impl Reply {
         }
     }
 
+    /// That any page may read.
+    pub fn open(self) -> Self {
+        self.with("Access-Control-Allow-Origin", "*")
+    }
+
     /// To be signed.
     pub fn signed(mut self) -> Self {
         self.signed = true;
@@ -86,12 +91,12 @@ impl Reply {
 
     /// JSON that any page may read: there are no credentials here that CORS would protect.
     pub fn json(status: u16, cache: &str, body: String) -> Self {
-        Self::new(status, "application/json", cache, body).with("Access-Control-Allow-Origin", "*")
+        Self::new(status, "application/json", cache, body).open()
     }
 
     /// An error that any page may read.
     pub fn problem(kind: ProblemType, detail: &str) -> Self {
-        Self::sealed_problem(kind, detail).with("Access-Control-Allow-Origin", "*")
+        Self::sealed_problem(kind, detail).open()
     }
 
     /// An error that only its caller may read.
@@ -149,6 +154,8 @@ pub enum Answer {
     AskLedger,
     /// Read the body, then ask [`super::handle::evaluate`].
     Evaluate,
+    /// Read the body, then ask [`super::handle::report`].
+    Report,
 }
 
 /// Refers to one of the kept replies.

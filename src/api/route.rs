@@ -21,6 +21,8 @@ pub enum Route<'p> {
     Features(&'p str),
     /// One flag, or all, by the OpenFeature protocol.
     Ofrep(Option<&'p str>),
+    /// How an experiment goes for a requester.
+    Outcomes(&'p str),
     Status,
     Health,
     Metrics,
@@ -48,12 +50,13 @@ impl Route<'_> {
 }
 
 /// First segments below which errors are JSON.
-const API: [&str; 9] = [
+const API: [&str; 10] = [
     "rollout",
     "features",
     "admin",
     "ops",
     "ofrep",
+    "experiments",
     "api",
     "assets",
     ".well-known",
@@ -77,6 +80,7 @@ pub fn route(path: &str) -> Route<'_> {
         ["rollout", release] => Route::Rollout(release),
         ["features", release] => Route::Features(release),
         ["ofrep", "v1", rest] => ofrep(rest),
+        ["experiments", name, "outcomes"] => Route::Outcomes(name),
         [".well-known", "http-message-signatures-directory"] => Route::Keys,
         [".well-known", "signing-key.pem"] => Route::KeyPem,
         [first, ..] if API.contains(&first) => Route::UnknownApi,

@@ -41,7 +41,7 @@ pub fn directory(edge: &Edge) -> Reply {
 pub fn pem(edge: &Edge) -> Option<Reply> {
     let key = keys(edge).first()?;
     let reply = Reply::new(200, "application/x-pem-file", KEYS_CACHE, key.pem());
-    Some(reply.with("Access-Control-Allow-Origin", "*"))
+    Some(reply.open())
 }
 
 fn keys(edge: &Edge) -> &[PublicKey] {

@@ -15,6 +15,8 @@ pub enum Call {
     Rollback,
     Approve,
     SetFeatures,
+    ReadExperiments,
+    SetExperiments,
     ReadKillSwitches,
     SetKillSwitches,
     ReadCanary,
@@ -39,9 +41,10 @@ pub enum Call {
 
 /// Every call with the roles that may make it, the least of them last. A release manager may make
 /// each.
-pub const PERMISSIONS: [(Call, &[Role]); 30] = {
+pub const PERMISSIONS: [(Call, &[Role]); 32] = {
     use Role::{Bot, Engineer, EngineeringLead, ReleaseManager, Viewer};
     const MANAGER: &[Role] = &[ReleaseManager];
+    const LEAD: &[Role] = &[ReleaseManager, EngineeringLead];
     const FEATURES: &[Role] = &[ReleaseManager, EngineeringLead, Engineer];
     const EVERYBODY: &[Role] = &[ReleaseManager, EngineeringLead, Engineer, Bot, Viewer];
     [
@@ -56,6 +59,8 @@ pub const PERMISSIONS: [(Call, &[Role]); 30] = {
         (Call::Approve, MANAGER),
         // An engineer's are checked one by one: `core::ledger::features`.
         (Call::SetFeatures, FEATURES),
+        (Call::ReadExperiments, EVERYBODY),
+        (Call::SetExperiments, LEAD),
         (Call::ReadKillSwitches, EVERYBODY),
         (Call::SetKillSwitches, MANAGER),
         (Call::ReadCanary, EVERYBODY),

@@ -67,6 +67,10 @@ pub enum Purpose {
     Cohort,
     /// Are they held out of everything?
     Holdout,
+    /// Which variant of an experiment do they get?
+    Experiment,
+    /// What they are counted under.
+    Count,
 }
 
 impl Purpose {
@@ -76,6 +80,8 @@ impl Purpose {
             Self::Variant => "variant",
             Self::Cohort => "cohort",
             Self::Holdout => "holdout",
+            Self::Experiment => "experiment",
+            Self::Count => "count",
         }
     }
 }
@@ -113,7 +119,7 @@ impl Bucket {
     pub const COUNT: u32 = 100_000;
 
     pub fn of(unit: &UnitHash, rollout: RolloutHash) -> Self {
-        let h = sip_hash_2_4(&unit.0, rollout.0);
+        let h = draw(unit, rollout);
         // The high half of the product of two 64-bit numbers: below COUNT, so it fits.
         Self(((u128::from(h) * u128::from(Self::COUNT)) >> 64) as u32)
     }
@@ -126,6 +132,11 @@ impl Bucket {
     pub const fn is_in(self, percentage: Percentage) -> bool {
         self.0 < percentage.thousandths()
     }
+}
+
+/// 64 bits of a unit's own for one purpose.
+pub fn draw(unit: &UnitHash, rollout: RolloutHash) -> u64 {
+    sip_hash_2_4(&unit.0, rollout.0)
 }
 
 /// SipHash-2-4 (Aumasson and Bernstein, 2012) of one eight-byte message. Written out for that one

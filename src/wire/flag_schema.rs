@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::core::config::{KINDS, STAGES};
 use crate::core::flags::Value;
-use crate::core::ids::{CohortName, FlagKey, Percentage};
+use crate::core::ids::{CohortName, FlagKey, Percentage, ReleaseName};
 use crate::core::time::Timestamp;
 
 use super::schema::PRINTABLE;
@@ -144,6 +144,121 @@ impl JsonSchema for Serve {
     }
 }
 
+/// Everything that a patch may take away.
+fn settings(fields: Vec<(&str, Schema)>, in_patch: bool) -> Schema {
+    let mut properties = serde_json::Map::new();
+    for (name, schema) in fields {
+        let schema = match in_patch {
+            true => json_schema!({ "anyOf": [schema, { "type": "null" }] }),
+            false => schema,
+        };
+        properties.insert(name.to_owned(), schema.to_value());
+    }
+    json_schema!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": properties
+    })
+}
+
+fn papers() -> Vec<(&'static str, Schema)> {
+    let paper = json_schema!({ "type": "string", "maxLength": 1000 });
+    let papers = json_schema!({ "type": "array", "items": paper });
+    let date = json_schema!({ "type": "string", "description": "A date or a time." });
+    vec![
+        ("stage", json_schema!({ "type": "string", "enum": STAGES })),
+        ("kind", json_schema!({ "type": "string", "enum": KINDS })),
+        ("description", paper.clone()),
+        ("owner", paper.clone()),
+        ("tracking", paper.clone()),
+        ("rollback_plan", paper),
+        ("risks", papers.clone()),
+        ("metrics", papers),
+        ("added", date.clone()),
+        ("expires", date),
+    ]
+}
+
+fn variants(key: &Schema) -> Schema {
+    json_schema!({
+        "type": "object", "minProperties": 1, "maxProperties": 64,
+        "description": "What it can answer, by name; all of one JSON type. A feature without: `on` \
+                        and `off`, which are `true` and `false`.",
+        "propertyNames": key,
+        "additionalProperties": { "not": { "type": "null" } }
+    })
+}
+
+fn layer(key: &Schema, percentage: &Schema) -> Schema {
+    json_schema!({
+        "type": "object", "required": ["name", "from", "to"],
+        "additionalProperties": false,
+        "properties": { "name": key, "from": percentage, "to": percentage }
+    })
+}
+
+/// An experiment's settings.
+pub(super) fn experiment(g: &mut SchemaGenerator, in_patch: bool) -> Schema {
+    let key = g.subschema_for::<FlagKey>();
+    let percentage = g.subschema_for::<Percentage>();
+    let time = g.subschema_for::<Timestamp>();
+    let number = json_schema!({ "type": "number" });
+    let one_goal = |goal: &str, schema: Schema| {
+        json_schema!({
+            "type": "object", "required": ["name"], "additionalProperties": false,
+            "properties": { "name": key, goal: schema }
+        })
+    };
+    let metric = json_schema!({ "anyOf": [
+        key,
+        one_goal("good", json_schema!({ "type": "boolean" })),
+        one_goal("at_most", number.clone()),
+        one_goal("at_least", number),
+    ] });
+    let fields = vec![
+        ("enabled", json_schema!({ "type": "boolean" })),
+        ("variants", variants(&key)),
+        ("control", key.clone()),
+        ("simpler", key.clone()),
+        (
+            "allocation",
+            json_schema!({
+                "type": "object", "propertyNames": key, "additionalProperties": percentage,
+                "description": "The share of each variant, 100 together; without, the same for each."
+            }),
+        ),
+        (
+            "metrics",
+            json_schema!({
+                "type": "array", "minItems": 1, "maxItems": 10, "items": metric,
+                "description": "What is told of requesters, and what of it is good; the first decides."
+            }),
+        ),
+        ("release", g.subschema_for::<ReleaseName>()),
+        ("traffic", percentage.clone()),
+        ("if", g.subschema_for::<Condition>()),
+        ("start", time.clone()),
+        ("end", time),
+        ("layer", layer(&key, &percentage)),
+        ("holdout", key.clone()),
+        ("rollout_id", key),
+        (
+            "min_samples",
+            json_schema!({ "type": "integer", "minimum": 1, "maximum": 4_294_967_296_u64 }),
+        ),
+        (
+            "threshold_percent",
+            json_schema!({ "type": "number", "minimum": 0, "maximum": 100 }),
+        ),
+        (
+            "alpha",
+            json_schema!({ "type": "number", "minimum": 1e-6, "maximum": 0.5 }),
+        ),
+    ];
+    let papers = papers().into_iter().filter(|(name, _)| *name != "metrics");
+    settings(fields.into_iter().chain(papers).collect(), in_patch)
+}
+
 /// A feature's settings, as the configuration has them; in a patch `null` takes one away.
 pub(super) fn feature(g: &mut SchemaGenerator, in_patch: bool) -> Schema {
     let key = g.subschema_for::<FlagKey>();
@@ -152,9 +267,6 @@ pub(super) fn feature(g: &mut SchemaGenerator, in_patch: bool) -> Schema {
     let serve = g.subschema_for::<Serve>();
     let switch =
         json_schema!({ "type": "boolean", "description": "`false` kills it for everybody." });
-    let paper = json_schema!({ "type": "string", "maxLength": 1000 });
-    let papers = json_schema!({ "type": "array", "items": paper });
-    let date = json_schema!({ "type": "string", "description": "A date or a time." });
     let rule = json_schema!({
         "type": "object",
         "required": ["if"],
@@ -167,18 +279,9 @@ pub(super) fn feature(g: &mut SchemaGenerator, in_patch: bool) -> Schema {
         }
     });
     let wanted = json_schema!({ "anyOf": [key, { "type": "array", "items": key }] });
-    let fields = [
+    let mut fields = vec![
         ("enabled", switch),
-        (
-            "variants",
-            json_schema!({
-                "type": "object", "minProperties": 1, "maxProperties": 64,
-                "description": "What it can answer, by name; all of one JSON type. Without: `on` \
-                                and `off`, which are `true` and `false`.",
-                "propertyNames": key,
-                "additionalProperties": { "not": { "type": "null" } }
-            }),
-        ),
+        ("variants", variants(&key)),
         ("off", key.clone()),
         ("serve", serve),
         ("percentage", percentage.clone()),
@@ -202,14 +305,7 @@ pub(super) fn feature(g: &mut SchemaGenerator, in_patch: bool) -> Schema {
                 "properties": { "start": time, "end": time }
             }),
         ),
-        (
-            "layer",
-            json_schema!({
-                "type": "object", "required": ["name", "from", "to"],
-                "additionalProperties": false,
-                "properties": { "name": key, "from": percentage, "to": percentage }
-            }),
-        ),
+        ("layer", layer(&key, &percentage)),
         ("holdout", key.clone()),
         ("fallback", key.clone()),
         ("rollout_id", key),
@@ -217,28 +313,34 @@ pub(super) fn feature(g: &mut SchemaGenerator, in_patch: bool) -> Schema {
             "on_emergency",
             json_schema!({ "type": "string", "enum": ["off", "keep"] }),
         ),
-        ("stage", json_schema!({ "type": "string", "enum": STAGES })),
-        ("kind", json_schema!({ "type": "string", "enum": KINDS })),
-        ("description", paper.clone()),
-        ("owner", paper.clone()),
-        ("tracking", paper.clone()),
-        ("rollback_plan", paper),
-        ("risks", papers.clone()),
-        ("metrics", papers),
-        ("added", date.clone()),
-        ("expires", date),
     ];
-    let mut properties = serde_json::Map::new();
-    for (name, schema) in fields {
-        let schema = match in_patch {
-            true => json_schema!({ "anyOf": [schema, { "type": "null" }] }),
-            false => schema,
-        };
-        properties.insert(name.to_owned(), schema.to_value());
+    fields.extend(papers());
+    settings(fields, in_patch)
+}
+
+/// What a client tells of an experiment.
+pub enum OutcomesReport {}
+
+impl JsonSchema for OutcomesReport {
+    fn schema_name() -> Cow<'static, str> {
+        "OutcomesReport".into()
     }
-    json_schema!({
-        "type": "object",
-        "additionalProperties": false,
-        "properties": properties
-    })
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "required": ["outcomes"],
+            "additionalProperties": false,
+            "properties": {
+                "outcomes": {
+                    "type": "object", "minProperties": 1,
+                    "description": "How it went, by metric: true or false, or a number where the \
+                                    metric has a limit. The first of each requester counts.",
+                    "propertyNames": generator.subschema_for::<FlagKey>(),
+                    "additionalProperties": { "type": ["boolean", "number"] }
+                },
+                "release": { "type": "string", "description": "As in an evaluation's context." },
+                "context": { "type": "object", "description": "What the experiment's `if` asks for." }
+            }
+        })
+    }
 }

@@ -157,6 +157,8 @@ pub struct Checks {
     pub alerts: Check,
     /// Are answers signed?
     pub signing: Check,
+    /// Does what this edge sees of experiments get counted?
+    pub experiments: Check,
     /// Can the Worker's variables be used?
     pub vars: Check,
 }
@@ -170,9 +172,19 @@ impl Checks {
             ledger,
             alerts,
             signing,
+            experiments,
             vars,
         } = self;
-        let all = [kv, config, emergency_stop, ledger, alerts, signing, vars];
+        let all = [
+            kv,
+            config,
+            emergency_stop,
+            ledger,
+            alerts,
+            signing,
+            experiments,
+            vars,
+        ];
         all.iter().all(|c| c.ok)
     }
 }

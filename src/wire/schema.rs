@@ -14,7 +14,7 @@ use crate::core::table::Table;
 use crate::core::time::Timestamp;
 
 use super::body::{Label, Raw, Reason, Seconds};
-use super::flag_schema::{feature, members};
+use super::flag_schema::{experiment, feature, members};
 
 /// A state that a release is set to in passing.
 pub enum SteerableState {}
@@ -30,6 +30,9 @@ pub enum Features {}
 
 /// A merge patch of features.
 pub enum FeaturesPatch {}
+
+/// A merge patch of experiments.
+pub enum ExperimentsPatch {}
 
 /// The document in KV.
 pub enum ConfigDocument {}
@@ -222,6 +225,29 @@ impl JsonSchema for FeaturesPatch {
     }
 }
 
+impl JsonSchema for ExperimentsPatch {
+    fn schema_name() -> Cow<'static, str> {
+        "ExperimentsPatch".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let change = json_schema!({ "anyOf": [
+            { "type": ["boolean", "null"] },
+            experiment(generator, true),
+        ] });
+        let reason = generator.subschema_for::<Reason>();
+        json_schema!({
+            "type": "object",
+            "minProperties": 1,
+            "description": "A merge patch (RFC 7396) by experiment: an object begins or changes one, \
+                            `false` and `true` switch it off and on, `null` takes it away. A `reason` \
+                            that is a string is why.",
+            "properties": { "reason": { "anyOf": [reason, change] } },
+            "propertyNames": generator.subschema_for::<FlagKey>(),
+            "additionalProperties": change
+        })
+    }
+}
+
 impl JsonSchema for ConfigDocument {
     fn schema_name() -> Cow<'static, str> {
         "Configuration".into()
@@ -254,6 +280,11 @@ impl JsonSchema for ConfigDocument {
             }),
         );
         let feature = json_schema!({ "anyOf": [{ "type": "boolean" }, feature(g, false)] });
+        let mut experiment = experiment(g, false);
+        experiment.insert(
+            "required".to_owned(),
+            serde_json::json!(["variants", "control", "metrics"]),
+        );
         let scopes = json_schema!({ "anyOf": [{ "const": "*" }, release] });
         let cohort = json_schema!({
             "type": "object",
@@ -305,7 +336,9 @@ impl JsonSchema for ConfigDocument {
                         "cohorts": cohorts
                     }
                 },
-                "experiments": { "type": "object", "maxProperties": 0 },
+                "experiments": {
+                    "type": "object", "propertyNames": key, "additionalProperties": experiment
+                },
                 "policy": {
                     "type": "object",
                     "additionalProperties": false,

@@ -105,6 +105,7 @@ pub enum Later {
     Control,
     AskLedger,
     Evaluate,
+    Report,
     Sign(Answer),
 }
 
@@ -126,6 +127,7 @@ pub fn respond(
         Answer::Control => Ok(Err(Later::Control)),
         Answer::AskLedger => Ok(Err(Later::AskLedger)),
         Answer::Evaluate => Ok(Err(Later::Evaluate)),
+        Answer::Report => Ok(Err(Later::Report)),
         answer => unsigned(edge, answer, incoming.is_head()).map(Ok),
     }
 }
@@ -144,7 +146,11 @@ pub fn unsigned(edge: &Edge, answer: Answer, head: bool) -> Result<JsValue, JsVa
         }),
         Answer::Fresh(reply) => fresh(&reply),
         // Those were taken apart before.
-        Answer::Asset(_) | Answer::Control | Answer::AskLedger | Answer::Evaluate => internal(),
+        Answer::Asset(_)
+        | Answer::Control
+        | Answer::AskLedger
+        | Answer::Evaluate
+        | Answer::Report => internal(),
     }
 }
 

@@ -10,6 +10,7 @@ use worker::wasm_bindgen_futures::JsFuture;
 use crate::api::control::{max_body, throttle};
 use crate::api::reply::Reply;
 use crate::api::request::Request;
+use crate::core::experiment::tally::{Cell, Count, Counts, Seen};
 use crate::wire::looks::LedgerLook;
 use crate::wire::problem::ProblemType;
 
@@ -17,6 +18,7 @@ use super::convert::{Incoming, JsInit, respond_with};
 use super::js::{Fetcher, Namespace, RateLimit, binding, object, read_body};
 use super::kv::{settled, within};
 use super::ledger::{LAST_GOOD, LOOK, TICK};
+use super::tally::{COUNT, READ};
 
 /// How long the ledger may take over a call. A stop waits for KV.
 const CALL_LIMIT: Duration = Duration::from_secs(12);
@@ -125,6 +127,51 @@ pub async fn last_good(env: &Env) -> Option<String> {
     ask(env, LAST_GOOD).await.ok()
 }
 
+/// The tally of an experiment.
+fn tally(env: &Env, name: &str) -> Option<Fetcher> {
+    binding::<Namespace>(env, "TALLY")?.get_by_name(name).ok()
+}
+
+/// Counts what was seen.
+///
+/// # Errors
+/// Why it could not be.
+pub async fn count(env: &Env, name: &str, seen: &[Seen]) -> Result<(), String> {
+    // Structs of strings and numbers always serialize.
+    let body = serde_json::to_string(seen).unwrap_or_default();
+    ask_stub(tally(env, name), "TALLY", COUNT, Some(&body))
+        .await
+        .map(|_| ())
+}
+
+/// What was counted of an experiment.
+///
+/// # Errors
+/// Why it cannot be said.
+pub async fn counts(env: &Env, name: &str) -> Result<Counts, String> {
+    let text = ask_stub(tally(env, name), "TALLY", READ, None).await?;
+    let list: Vec<(Cell, Count)> =
+        serde_json::from_str(&text).map_err(|_| "its answer cannot be read".to_owned())?;
+    let mut counts = Counts::default();
+    for (cell, count) in list {
+        counts.0.insert(cell, count);
+    }
+    Ok(counts)
+}
+
+/// The answer to a report that could not be counted.
+pub fn not_counted(why: &str) -> Reply {
+    let detail = format!("Nothing was counted: {why}. Try again in a moment.");
+    Reply::problem(ProblemType::TallyUnavailable, &detail).with("Retry-After", "5")
+}
+
+/// The answer to whoever reports too much.
+pub async fn limited(incoming: &Incoming, env: &Env) -> Option<Reply> {
+    let key = throttle::address_key(incoming)?;
+    let over = is_over(env, "REPORT_LIMIT", key).await;
+    over.then(|| throttle::too_many("Too many reports from this address.").open())
+}
+
 /// Has the ledger look at KV: somebody edited it.
 pub async fn poke(env: &Env) {
     // It looks by itself within a minute.
@@ -132,10 +179,20 @@ pub async fn poke(env: &Env) {
 }
 
 async fn ask(env: &Env, path: &str) -> Result<String, String> {
-    let stub = ledger(env).ok_or("the binding LEDGER is missing; see wrangler.toml")?;
-    let options = object([("method", "POST".into())]);
+    ask_stub(ledger(env), "LEDGER", path, None).await
+}
+
+async fn ask_stub(
+    stub: Option<Fetcher>,
+    name: &str,
+    path: &str,
+    body: Option<&str>,
+) -> Result<String, String> {
+    let stub = stub.ok_or_else(|| format!("the binding {name} is missing; see wrangler.toml"))?;
+    let body = body.map_or(JsValue::UNDEFINED, JsValue::from_str);
+    let options = object([("method", "POST".into()), ("body", body)]);
     let asked = async {
-        let response = settled(stub.fetch(&format!("https://ledger{path}"), &options)).await?;
+        let response = settled(stub.fetch(&format!("https://object{path}"), &options)).await?;
         let response: web_sys::Response = response.unchecked_into();
         let text = JsFuture::from(response.text()?).await?;
         Ok::<_, JsValue>((response.ok(), text.as_string().unwrap_or_default()))

@@ -20,6 +20,7 @@ use crate::api::reply::Reply;
 use crate::api::request::Request;
 use crate::auth::token::{MIN_ADMIN_BYTES, TokenHash};
 use crate::core::decode::Problem;
+use crate::core::experiment::tally::Counts;
 use crate::core::ledger::kv::{Put, Seen};
 use crate::core::time::Timestamp;
 use crate::wire::problem::ProblemType;
@@ -197,6 +198,10 @@ impl Inner {
             }
             environment.now = now();
         }
+        let tally = self.with(|l| Ok(control::serve::wanted_counts(l, incoming)));
+        if let Ok(Some(tally)) = tally {
+            environment.counts = super::gate::counts(&self.env, &tally).await;
+        }
         let replied = self.with(|ledger| {
             let stop = ledger.live.state.stop_value();
             let reply = control::handle(ledger, incoming, &body, &environment);
@@ -249,6 +254,7 @@ impl Inner {
             admin,
             random,
             webhook: self.webhook().is_some(),
+            counts: Ok(Counts::default()),
         })
     }
 

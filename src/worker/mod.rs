@@ -10,17 +10,19 @@ mod kv;
 mod ledger;
 mod sign;
 mod store;
+mod tally;
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::time::Duration;
 
 use js_sys::{JSON, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::{Context, Env, worker_sys};
+use worker::{Context, Delay, Env, worker_sys};
 
 use crate::api::edge::{Edge, Next};
-use crate::api::handle::{evaluate, handle};
+use crate::api::handle::{evaluate, handle, report};
 use crate::api::ofrep::MAX_BODY_BYTES;
 use crate::api::reply::Answer;
 use crate::api::request::Request;
@@ -31,6 +33,9 @@ use crate::core::time::Timestamp;
 
 use convert::{Incoming, Later, respond};
 use js::{promise, read_body};
+
+/// For how long an isolate gathers what it sees of experiments before it is sent.
+const GATHER: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// One isolate's state. It is borrowed only between awaits.
@@ -48,15 +53,15 @@ pub fn fetch(request: web_sys::Request, env: JsValue, ctx: JsValue) -> Result<Js
     match with_edge(&env, |edge| edge.next(now())) {
         Next::Load => Ok(promise(async move {
             load(&env, &ctx).await;
-            answer(incoming, request, env)
+            answer(incoming, request, env, ctx)
         })
         .into()),
         Next::Refresh => {
             let (background, ctx_) = (env.clone(), ctx.clone());
-            wait_until(ctx, async move { load(&background, &ctx_).await });
-            answer(incoming, request, env)
+            wait_until(ctx.clone(), async move { load(&background, &ctx_).await });
+            answer(incoming, request, env, ctx)
         }
-        Next::Serve => answer(incoming, request, env),
+        Next::Serve => answer(incoming, request, env, ctx),
     }
 }
 
@@ -66,11 +71,36 @@ fn wait_until(ctx: JsValue, task: impl Future<Output = ()> + 'static) {
 }
 
 #[inline(never)]
-fn answer(incoming: Incoming, request: web_sys::Request, env: Env) -> Result<JsValue, JsValue> {
+fn answer(
+    incoming: Incoming,
+    request: web_sys::Request,
+    env: Env,
+    ctx: JsValue,
+) -> Result<JsValue, JsValue> {
     match at_once(&incoming, &env)? {
-        Ok(response) => Ok(response),
-        Err(later) => Ok(promise(async move { wait(later, incoming, request, env).await }).into()),
+        Ok(response) => {
+            send_exposures(&env, ctx);
+            Ok(response)
+        }
+        Err(later) => {
+            Ok(promise(async move { wait(later, incoming, request, env, ctx).await }).into())
+        }
     }
+}
+
+/// Brings what was seen of experiments to their tallies, a moment later and behind the answer.
+fn send_exposures(env: &Env, ctx: JsValue) {
+    if !with_edge(env, |edge| edge.exposures.begin(now())) {
+        return;
+    }
+    let env = env.clone();
+    wait_until(ctx, async move {
+        Delay::from(GATHER).await;
+        for (tally, seen) in with_edge(&env, |edge| edge.exposures.take()) {
+            let result = gate::count(&env, &tally, &seen).await;
+            with_edge(&env, |edge| edge.exposures.sent(result));
+        }
+    });
 }
 
 fn at_once(incoming: &Incoming, env: &Env) -> Result<Result<JsValue, Later>, JsValue> {
@@ -87,18 +117,36 @@ async fn wait(
     incoming: Incoming,
     request: web_sys::Request,
     env: Env,
+    ctx: JsValue,
 ) -> Result<JsValue, JsValue> {
     let path = match later {
         Later::Control => return gate::call(&incoming, &request, &env).await,
         Later::Asset(path) => path,
         Later::Evaluate => {
-            let limit = MAX_BODY_BYTES as u32;
-            let body = JsFuture::from(read_body(&request, limit)?).await?;
-            let bytes = (!body.is_null()).then(|| body.unchecked_ref::<Uint8Array>().to_vec());
+            let bytes = body(&request).await?;
             let answer = with_edge(&env, |edge| {
                 Answer::Fresh(evaluate(edge, &incoming, bytes.as_deref(), now()))
             });
+            send_exposures(&env, ctx);
             return signed(answer, &incoming, &env).await;
+        }
+        Later::Report => {
+            if let Some(refused) = gate::limited(&incoming, &env).await {
+                return convert::respond_with(&refused, false);
+            }
+            let bytes = body(&request).await?;
+            let report = with_edge(&env, |edge| {
+                report(edge, &incoming, bytes.as_deref(), now())
+            });
+            let reply = match report {
+                Err(reply) => reply,
+                Ok(report) if report.seen.is_empty() => report.reply,
+                Ok(report) => match gate::count(&env, &report.tally, &report.seen).await {
+                    Ok(()) => report.reply,
+                    Err(why) => gate::not_counted(&why),
+                },
+            };
+            return convert::respond_with(&reply, false);
         }
         Later::Sign(answer) => return signed(answer, &incoming, &env).await,
         Later::AskLedger => {
@@ -112,6 +160,13 @@ async fn wait(
         }
     };
     convert::asset(incoming, env, path).await
+}
+
+/// A short body; `None`: it is longer than it may be.
+async fn body(request: &web_sys::Request) -> Result<Option<Vec<u8>>, JsValue> {
+    let limit = MAX_BODY_BYTES as u32;
+    let body = JsFuture::from(read_body(request, limit)?).await?;
+    Ok((!body.is_null()).then(|| body.unchecked_ref::<Uint8Array>().to_vec()))
 }
 
 /// Signs an answer, if there is a key. One that cannot be signed is sent as it is: whoever wants a

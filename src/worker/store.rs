@@ -32,7 +32,7 @@ pub struct SqlStore {
     storage: Storage,
 }
 
-type Rows = Vec<Vec<JsValue>>;
+pub type Rows = Vec<Vec<JsValue>>;
 
 impl SqlStore {
     /// Brings the tables up to this version.
@@ -77,9 +77,14 @@ impl SqlStore {
     }
 
     fn query_list(&self, text: &str, values: &Array) -> Result<Rows, StoreError> {
-        let rows = query(&self.storage, text, values).map_err(failed)?;
-        Ok(rows.iter().map(|row| Array::from(&row).to_vec()).collect())
+        rows_of(&self.storage, text, values)
     }
+}
+
+/// What a statement gives.
+pub fn rows_of(storage: &Storage, text: &str, values: &Array) -> Result<Rows, StoreError> {
+    let rows = query(storage, text, values).map_err(failed)?;
+    Ok(rows.iter().map(|row| Array::from(&row).to_vec()).collect())
 }
 
 fn failed(error: JsValue) -> StoreError {
@@ -87,7 +92,7 @@ fn failed(error: JsValue) -> StoreError {
 }
 
 /// Numbers of ours stay below 2^53.
-fn number(value: u64) -> JsValue {
+pub fn number(value: u64) -> JsValue {
     JsValue::from_f64(value as f64)
 }
 
@@ -95,7 +100,7 @@ fn time(value: Timestamp) -> JsValue {
     JsValue::from_f64(value.millis() as f64)
 }
 
-fn as_u64(value: Option<&JsValue>) -> u64 {
+pub fn as_u64(value: Option<&JsValue>) -> u64 {
     value.and_then(JsValue::as_f64).unwrap_or(0.0) as u64
 }
 
@@ -103,7 +108,7 @@ fn as_time(value: Option<&JsValue>) -> Timestamp {
     Timestamp::from_millis(value.and_then(JsValue::as_f64).unwrap_or(0.0) as i64)
 }
 
-fn as_text(value: Option<&JsValue>) -> String {
+pub fn as_text(value: Option<&JsValue>) -> String {
     value.and_then(JsValue::as_string).unwrap_or_default()
 }
 

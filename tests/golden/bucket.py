@@ -115,6 +115,8 @@ ROLLOUTS = [
     ("cohort", "feature/*"),
     ("holdout", "a1"),
     ("gate", "r" * 72),
+    ("experiment", "experiment/confidence_threshold"),
+    ("count", "experiment/confidence_threshold"),
 ]
 
 # Ids whose buckets lie at an edge under the second salt and the first rollout: found by counting.

@@ -24,7 +24,10 @@ export function options(overrides = {}) {
     ],
     compatibilityDate: "2026-11-01",
     kvNamespaces: ["ROLLOUT"],
-    durableObjects: { LEDGER: { className: "Ledger", useSQLite: true } },
+    durableObjects: {
+      LEDGER: { className: "Ledger", useSQLite: true },
+      TALLY: { className: "Tally", useSQLite: true },
+    },
     assets: {
       directory: `${root}www`,
       binding: "ASSETS",

@@ -56,6 +56,8 @@ fn check_rollout(vector: &Value) -> RolloutHash {
         "variant" => Purpose::Variant,
         "cohort" => Purpose::Cohort,
         "holdout" => Purpose::Holdout,
+        "experiment" => Purpose::Experiment,
+        "count" => Purpose::Count,
         other => panic!("unknown purpose {other}"),
     };
     let hash = RolloutHash::of(purpose, text("id"));

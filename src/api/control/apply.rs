@@ -123,6 +123,11 @@ pub(super) fn wanted<S: Store>(
             let outcome = ledger::set_features(live, defaults, actor.role, scope, &patch)?;
             Ok(Wanted::new(outcome, reason, None))
         }
+        (Call::SetExperiments, _) => {
+            let (patch, reason) = feature_patch(json)?;
+            let outcome = ledger::set_experiments(live, &patch)?;
+            Ok(Wanted::new(outcome, reason, None))
+        }
         (Call::SetKillSwitches, _) => kill_switches(live, json),
         (Call::SetCanary, _) => {
             let body = decode::<SetCanary>(json)?;
@@ -207,7 +212,7 @@ fn feature_patch(json: &Json) -> Result<(Json, Option<Reason>), Rejection> {
         _ => None,
     };
     if patch.entries().is_empty() {
-        d.report(&Path::Root, "says nothing to change: name a feature");
+        d.report(&Path::Root, "says nothing to change: name something");
     }
     d.finish((patch, reason)).map_err(Rejection::Invalid)
 }

@@ -19,6 +19,7 @@ use crate::api::request::Request;
 use crate::auth::permission::Call;
 use crate::auth::token::{TokenHash, bearer};
 use crate::core::decode;
+use crate::core::experiment::tally::Counts;
 use crate::core::ledger::Rejection;
 use crate::core::ledger::event::Actor;
 use crate::core::role::Role;
@@ -50,6 +51,8 @@ pub struct Environment {
     pub random: [u8; 48],
     /// Whether `ALERT_WEBHOOK` is set.
     pub webhook: bool,
+    /// What was counted of the experiment that is asked for, or why that cannot be said.
+    pub counts: Result<Counts, String>,
 }
 
 /// An answer that is an error.
@@ -230,6 +233,7 @@ fn is_read(call: Call) -> bool {
             | Call::ReadConfig
             | Call::ReadOps
             | Call::Lint
+            | Call::ReadExperiments
     )
 }
 

@@ -5,6 +5,7 @@ use crate::api::reply::Reply;
 use crate::api::request::{Request, query_value};
 use crate::auth::permission::Call;
 use crate::core::config::{CohortFeatures, Config};
+use crate::core::experiment::analyse;
 use crate::core::explain::explain;
 use crate::core::identity::Unit;
 use crate::core::ids::{CohortName, FlagKey};
@@ -18,6 +19,7 @@ use crate::wire::control::{
     Approval, Approvals, Canary, Cohort, Cohorts, Counts, KillSwitches, Linted, Members, OnSwitch,
     Ops, Outbox, Publishing, TokenInfo, Tokens,
 };
+use crate::wire::experiment::Experiments;
 use crate::wire::problem::ProblemType;
 
 use super::audit::{audit, verify};
@@ -50,6 +52,7 @@ pub(super) fn read<S: Store>(
             answer(200, revision, &body)
         }
         Call::ReadCohorts => return cohorts(&ledger.live, target),
+        Call::ReadExperiments => return experiments(&ledger.live, target, environment),
         Call::ReadApprovals => {
             let waiting = state.proposals.values().filter(|p| p.expires > now);
             let approvals = waiting.map(Approval::from).collect();
@@ -180,6 +183,24 @@ fn cohort<'a>(live: &'a Live, name: &'a CohortName) -> Result<Option<Cohort<'a>>
             releases: uses.map(|(release, _)| release.as_str()).collect(),
         }
     }))
+}
+
+/// Every experiment, or what one of them shows.
+fn experiments(live: &Live, target: &Target, environment: &Environment) -> Result<Reply, Refusal> {
+    let (config, revision) = (config(live)?, live.state.revision);
+    let now = environment.now;
+    let Target::Experiment(name) = target else {
+        return Ok(answer(200, revision, &Experiments::of(config, now)));
+    };
+    let Some(experiment) = config.experiments.get(name) else {
+        let detail = format!("There is no experiment {name}; GET /admin/experiments lists them.");
+        return Err(Refusal::new(ProblemType::NotFound, detail));
+    };
+    let counts = environment.counts.as_ref().map_err(|why| {
+        let detail = format!("What was counted of {name} cannot be read: {why}.");
+        Refusal::new(ProblemType::TallyUnavailable, detail).with("Retry-After", "5")
+    })?;
+    Ok(answer(200, revision, &analyse(experiment, counts, now)))
 }
 
 fn linted(live: &Live, now: Timestamp) -> Result<Linted, Refusal> {

@@ -2,7 +2,7 @@
 
 use crate::auth::permission::Call;
 use crate::core::config::FeatureScope;
-use crate::core::ids::{CohortName, ReleaseName};
+use crate::core::ids::{CohortName, FlagKey, ReleaseName};
 use crate::core::ledger::event::{MemberList, Scope};
 
 /// What a call is about.
@@ -13,6 +13,7 @@ pub enum Target {
     Scope(Scope),
     Features(FeatureScope),
     Cohort(CohortName),
+    Experiment(FlagKey),
     Members(MemberList),
     /// A token's or an approval's id.
     Id(String),
@@ -134,6 +135,14 @@ fn try_find(method: &str, parts: &[&str]) -> Result<Found, String> {
             Call::SetMembers,
             Target::Members(MemberList::Cohort(cohort(name)?)),
         ),
+        ["admin", "experiments"] => {
+            read_post(Call::ReadExperiments, Call::SetExperiments, Target::None)
+        }
+        ["admin", "experiments", name] => {
+            let name = name.parse::<FlagKey>();
+            let name = name.map_err(|e| format!("the experiment {e}"))?;
+            read(Call::ReadExperiments, Target::Experiment(name))
+        }
         ["admin", "approvals"] => read(Call::ReadApprovals, Target::None),
         ["admin", "approvals", id] => (
             "DELETE, OPTIONS",

@@ -3,12 +3,13 @@
 use crate::api::ports::{Alert, Store, StoreError};
 use crate::api::reply::Reply;
 use crate::api::request::Request;
+use crate::auth::permission::Call;
 use crate::core::time::Timestamp;
 use crate::wire::looks::LedgerLook;
 
 use super::ledger::Ledger;
 use super::read::publishing;
-use super::route::{Found, find};
+use super::route::{Found, Target, find};
 use super::{Environment, authenticate, is_read};
 
 /// Whether a request is a write that its token allows: only then is it worth a look at KV first.
@@ -22,6 +23,16 @@ pub fn may_write<S: Store>(
     };
     !is_read(call)
         && authenticate(ledger, request, environment).is_ok_and(|(_, role)| call.allows(role))
+}
+
+/// The tally to ask before a call can be answered.
+pub fn wanted_counts<S: Store>(ledger: &Ledger<S>, request: &impl Request) -> Option<String> {
+    let found = find(request.method(), request.path());
+    let Found::Call(Call::ReadExperiments, Target::Experiment(name)) = found else {
+        return None;
+    };
+    let experiment = ledger.live.config.as_ref()?.experiments.get(&name)?;
+    Some(experiment.rollout_id.clone())
 }
 
 /// What anyone may know of the ledger.

@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 
 use super::{Answer, Operation, Request, admin, of};
 use crate::auth::permission::Call;
+use crate::core::experiment::Analysis;
 use crate::wire::control::{Approve, Because, Changed, Pending, PutRollout, Rollback, SetRollout};
-use crate::wire::schema::FeaturesPatch;
+use crate::wire::experiment::Experiments;
+use crate::wire::schema::{ExperimentsPatch, FeaturesPatch};
 
 /// On every answer of the control API that is no error.
 pub(super) const REVISION: [&str; 2] = ["ETag", "X-Caro-Revision"];
@@ -138,7 +140,7 @@ impl Operation {
 }
 
 pub(super) fn operations() -> Vec<Operation> {
-    [releases(), admin::operations()].concat()
+    [releases(), experiments(), admin::operations()].concat()
 }
 
 fn releases() -> Vec<Operation> {
@@ -270,6 +272,52 @@ fn releases() -> Vec<Operation> {
         .takes::<Approve>(false, &[("only", json!({}))])
         .fails(&[404, 409]),
         features(),
+    ]
+}
+
+/// Experiments: what a team needs to run one.
+fn experiments() -> Vec<Operation> {
+    let example = json!({
+        "confidence_threshold": {
+            "variants": { "control": 0.8, "aggressive": 0.85 },
+            "control": "control",
+            "metrics": ["command_success", { "name": "latency_ms", "at_most": 2000 }],
+            "end": "2026-12-01T00:00:00Z"
+        },
+        "reason": "seed 000, test 1"
+    });
+    let mut set = write(
+        Call::SetExperiments,
+        "POST",
+        "/admin/experiments",
+        "setExperiments",
+        "Begin, change or end experiments",
+    )
+    .takes::<ExperimentsPatch>(true, &[("begin", example)])
+    .fails(&[409]);
+    if let Some(body) = &mut set.body {
+        body.merge_patch = true;
+    }
+    vec![
+        read(
+            Call::ReadExperiments,
+            "/admin/experiments",
+            "listExperiments",
+            "Every experiment",
+        )
+        .gives::<Experiments<'static>>("The experiments.")
+        .fails(&[409]),
+        set,
+        read(
+            Call::ReadExperiments,
+            "/admin/experiments/{name}",
+            "getExperiment",
+            "What an experiment shows: ship, keep or undecided, with the numbers",
+        )
+        .about("The evidence may be looked at any time; 1/alpha of it is proof.")
+        .with(&["experiment"])
+        .gives::<Analysis>("What it shows.")
+        .fails(&[404, 409]),
     ]
 }
 

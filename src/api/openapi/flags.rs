@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{Answer, Operation, Request, of};
-use crate::wire::flag_schema::EvaluationRequest;
+use crate::api::outcomes::Counted;
+use crate::wire::flag_schema::{EvaluationRequest, OutcomesReport};
 use crate::wire::ofrep::{Bulk, Failure, Success};
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -42,7 +43,28 @@ pub(super) fn operations() -> Vec<Operation> {
             "One flag for a requester (OFREP 0.3)",
         )
     };
-    vec![all, one]
+    let mut outcomes = post(
+        "/experiments/{name}/outcomes",
+        "reportOutcomes",
+        "How an experiment goes for a requester",
+    );
+    outcomes.details = "Told by the client, if it may. Which variant they got is worked out from who \
+                        they are, as for features. Nothing of that is stored: only how many there \
+                        were, and of how many it was good.";
+    outcomes.parameters = vec!["experiment", "X-Caro-Id", "id"];
+    if let Some(body) = &mut outcomes.body {
+        body.schema = of::<OutcomesReport>;
+        body.examples = vec![(
+            "how it went",
+            json!({"outcomes": {"command_success": true, "latency_ms": 431}}),
+        )];
+    }
+    outcomes.answers = vec![
+        Answer::new(202, "What was counted, once for each requester and metric.")
+            .json(of::<Counted<'static>>),
+    ];
+    outcomes.problems = vec![400, 404, 413, 422, 429, 503];
+    vec![all, one, outcomes]
 }
 
 fn failed(status: u16, text: &'static str) -> Answer {

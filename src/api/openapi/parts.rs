@@ -99,6 +99,13 @@ pub(super) fn parameters(g: &mut SchemaGenerator) -> Value {
             name.clone(),
             "The token's id, which is no secret.",
         ),
+        (
+            "experiment",
+            "path",
+            "name",
+            json!(of::<FlagKey>(g)),
+            "The experiment.",
+        ),
         ("approvalId", "path", "id", name, "The approval's id."),
         (
             "version",

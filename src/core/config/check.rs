@@ -40,8 +40,9 @@ pub(super) fn references(d: &mut Decoder, config: &Config) {
             flag(d, config, scope, feature, &at);
         }
         links(d, config, scope, &at);
-        layers(d, flags, &at);
     }
+    experiments(d, config, &root);
+    layers(d, config, &root);
 
     size(d, config, &features);
     let kill = root.key("kill_switches");
@@ -54,10 +55,18 @@ pub(super) fn references(d: &mut Decoder, config: &Config) {
 const MAX_RESOLVED: usize = 50_000;
 
 fn size(d: &mut Decoder, config: &Config, at: &Path<'_>) {
-    let own = |scope: &FeatureScope| config.features.get(scope).map_or(0, Table::len);
+    let own = |scope: &FeatureScope| {
+        let experiments = config.experiments.values().filter(|e| e.scope == *scope);
+        config.features.get(scope).map_or(0, Table::len) + experiments.count()
+    };
     let everybodys = own(&FeatureScope::All);
-    let scopes = config.features.keys();
-    let releases = scopes.filter(|scope| **scope != FeatureScope::All);
+    let mut scopes: Vec<_> = config.features.keys().collect();
+    scopes.extend(config.experiments.values().map(|e| &e.scope));
+    scopes.sort_unstable();
+    scopes.dedup();
+    let releases = scopes
+        .into_iter()
+        .filter(|scope| **scope != FeatureScope::All);
     let each = releases.map(|scope| everybodys + own(scope));
     let count = everybodys + each.sum::<usize>();
     if count > MAX_RESOLVED {
@@ -153,20 +162,77 @@ fn links(d: &mut Decoder, config: &Config, scope: &FeatureScope, at: &Path<'_>) 
     }
 }
 
-/// Of features in one layer no two may have the same share.
-fn layers(d: &mut Decoder, flags: &Table<FlagKey, Feature>, at: &Path<'_>) {
-    let mut shares: Vec<_> = flags
-        .iter()
-        .filter_map(|(key, feature)| feature.layer.as_ref().map(|layer| (layer, key)))
-        .collect();
-    shares.sort_by_key(|(layer, _)| (&layer.name, layer.from));
-    for pair in shares.windows(2) {
-        if let [(a, first), (b, key)] = pair
-            && a.name == b.name
-            && a.to > b.from
+/// What experiments name. They are answered among the features, so their names are features' names.
+fn experiments(d: &mut Decoder, config: &Config, root: &Path<'_>) {
+    let at = root.key("experiments");
+    for (key, experiment) in config.experiments.iter() {
+        let at = at.key(key.as_str());
+        if let FeatureScope::Release(name) = &experiment.scope
+            && !config.releases.contains(name)
         {
+            let at = at.key("release");
+            d.report(&at, "names a release that is not under /releases");
+        }
+        if config
+            .features
+            .values()
+            .any(|features| features.contains(key))
+        {
+            d.report(&at, "is the name of a feature as well; rename one of them");
+        }
+        if let Some(name) = &experiment.holdout
+            && !config.holdouts.contains(name)
+        {
+            let at = at.key("holdout");
+            d.report(&at, "names a holdout that is not under /holdouts");
+        }
+        let only = experiment.only.iter();
+        cohorts(
+            d,
+            config,
+            only.flat_map(|only| only.cohorts()),
+            &at.key("if"),
+        );
+    }
+}
+
+/// Of features and experiments in one layer no two may have the same share: those that a release sees,
+/// its own and everybody's.
+fn layers(d: &mut Decoder, config: &Config, root: &Path<'_>) {
+    let (features, experiments) = (root.key("features"), root.key("experiments"));
+    let of_features = config.features.iter().flat_map(|(scope, features)| {
+        let features = features.iter();
+        features.map(move |(key, feature)| (scope, key, feature.layer.as_ref(), false))
+    });
+    let of_experiments = config.experiments.iter();
+    let of_experiments = of_experiments.map(|(key, e)| (&e.scope, key, e.layer.as_ref(), true));
+    let mut shares: Vec<_> = of_features
+        .chain(of_experiments)
+        .filter_map(|(scope, key, layer, is_experiment)| Some((layer?, scope, key, is_experiment)))
+        .collect();
+    shares.sort_by_key(|(layer, ..)| (&layer.name, layer.from));
+    for (i, (layer, scope, key, is_experiment)) in shares.iter().enumerate() {
+        let before = shares
+            .iter()
+            .take(i)
+            .filter(|(other, ..)| other.name == layer.name && other.to > layer.from);
+        let meets = |other: &FeatureScope| {
+            other == *scope || *other == FeatureScope::All || **scope == FeatureScope::All
+        };
+        // A release's own feature stands in the place of everybody's of the same name.
+        let mut before = before.filter(|(_, other, name, _)| meets(other) && name != key);
+        if let Some((_, _, first, _)) = before.next() {
+            let scope = match scope {
+                FeatureScope::All => "*",
+                FeatureScope::Release(name) => name.as_str(),
+            };
+            let at = features.key(scope);
+            let at = if *is_experiment { &experiments } else { &at };
             let at = at.key(key.as_str());
-            let message = format!("overlaps with {first}'s share of the layer {}", a.name);
+            let message = format!(
+                "has a share that overlaps with {first}'s of the layer {}",
+                layer.name
+            );
             d.report(&at.key("layer"), message);
         }
     }

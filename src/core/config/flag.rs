@@ -12,7 +12,7 @@ use crate::core::members::Members;
 use crate::core::time::Timestamp;
 
 /// The most variants of one feature, and rules.
-const MAX_VARIANTS: usize = 64;
+pub(super) const MAX_VARIANTS: usize = 64;
 const MAX_RULES: usize = 50;
 
 /// The most flags that one waits for.
@@ -242,14 +242,18 @@ pub(super) fn feature(
         }
         Some(())
     });
-    papers(d, &mut o);
+    papers(d, &mut o, &["risks", "metrics"]);
     o.finish(d);
     Some(feature)
 }
 
 /// What is known of a feature and changes nothing about what it answers. Read where the document is
 /// kept, by `core::lint`; here it only has to have the right form.
-fn papers(d: &mut Decoder, o: &mut crate::core::decode::Object<'_, '_>) {
+pub(super) fn papers(
+    d: &mut Decoder,
+    o: &mut crate::core::decode::Object<'_, '_>,
+    lists: &[&'static str],
+) {
     let text = |d: &mut Decoder, json: &Json, at: &Path<'_>| {
         let text = d.string(json, at)?;
         if text.len() > MAX_PAPER {
@@ -260,7 +264,7 @@ fn papers(d: &mut Decoder, o: &mut crate::core::decode::Object<'_, '_>) {
     for key in ["description", "owner", "tracking", "rollback_plan"] {
         o.optional(d, key, text);
     }
-    for key in ["risks", "metrics"] {
+    for key in lists {
         o.optional(d, key, |d, json, at| {
             d.list(json, at, text);
             Some(())
@@ -289,7 +293,7 @@ fn papers(d: &mut Decoder, o: &mut crate::core::decode::Object<'_, '_>) {
     }
 }
 
-fn variants(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Arc<[Variant]>> {
+pub(super) fn variants(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Arc<[Variant]>> {
     let mut variants = Vec::new();
     for (name, value) in d.entries(json, at)? {
         let at = at.key(name);
@@ -317,7 +321,12 @@ fn variants(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Arc<[Variant]
     Some(variants.into())
 }
 
-fn place(d: &mut Decoder, variants: &[Variant], json: &Json, at: &Path<'_>) -> Option<u8> {
+pub(super) fn place(
+    d: &mut Decoder,
+    variants: &[Variant],
+    json: &Json,
+    at: &Path<'_>,
+) -> Option<u8> {
     let name = d.string(json, at)?;
     let found = variants.iter().position(|v| v.name.as_str() == name);
     if found.is_none() {
@@ -417,7 +426,7 @@ fn prerequisites(
     Some(found)
 }
 
-fn layer(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Layer> {
+pub(super) fn layer(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Layer> {
     let mut o = d.object(json, at)?;
     let name = o.required(d, "name", Decoder::parse);
     let from = o.required(d, "from", Decoder::percentage);

@@ -2,9 +2,11 @@
 //! which everything holds together, or every problem there is, each with its path.
 
 mod check;
+mod experiment;
 mod flag;
 mod read;
 
+pub use experiment::{Experiment, Goal, Metric};
 pub use flag::{Feature, KINDS, Layer, Range, Rule, STAGES, Serve, Variant, boolean};
 
 use super::bucket::Salt;
@@ -276,6 +278,7 @@ pub struct Config {
     pub cohorts: Table<CohortName, Cohort>,
     /// Shares that are kept out of features, to compare with.
     pub holdouts: Table<FlagKey, Percentage>,
+    pub experiments: Table<FlagKey, Experiment>,
     pub canary: Canary,
     pub kill_switches: KillSwitches,
     pub policy: Policy,

@@ -52,11 +52,8 @@ pub(super) fn config(d: &mut Decoder, json: &Json) -> Option<Config> {
     });
     let canary = o.optional(d, "canary", canary);
     let kill_switches = o.optional(d, "kill_switches", kill_switches);
-    o.optional(d, "experiments", |d, json, at| {
-        if !d.entries(json, at)?.is_empty() {
-            d.report(at, "must be {}: this router does not read it yet");
-        }
-        Some(())
+    let experiments = o.optional(d, "experiments", |d, json, at| {
+        d.table(json, at, super::experiment::experiment)
     });
     let policy = o.optional(d, "policy", policy);
     o.finish(d);
@@ -69,6 +66,7 @@ pub(super) fn config(d: &mut Decoder, json: &Json) -> Option<Config> {
         features: features.unwrap_or_default(),
         cohorts: cohorts.unwrap_or_default(),
         holdouts: holdouts.unwrap_or_default(),
+        experiments: experiments.unwrap_or_default(),
         canary: canary.unwrap_or_default(),
         kill_switches: kill_switches.unwrap_or_default(),
         policy: policy.unwrap_or_default(),

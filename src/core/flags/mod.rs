@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::bucket::{Bucket, RolloutHash, UnitHash};
+use super::bucket::{Bucket, RolloutHash, UnitHash, draw};
 use super::condition::{Attribute, Condition, Subject};
 use super::config::{Serve, Variant};
 use super::decide::is_in_cohort;
@@ -200,6 +200,8 @@ pub(super) struct Gate {
     /// A feature's place, and the variants that will do.
     pub prerequisites: Vec<(usize, Vec<u8>)>,
     pub deny: Members,
+    /// Who else is not in.
+    pub only: Option<Condition>,
     pub cohorts: Vec<Cohort>,
     /// The places of those that fall back to this one.
     pub fallback_of: Vec<usize>,
@@ -220,6 +222,15 @@ pub(super) struct Rule {
     pub percentage: Percentage,
 }
 
+/// An experiment among the features of a set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counted {
+    pub(super) place: usize,
+    /// Under what it is counted: its rollout id.
+    pub tally: Arc<str>,
+    pub(super) mark: RolloutHash,
+}
+
 /// The features of one release, or of everybody; sorted by key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureSet {
@@ -227,6 +238,7 @@ pub struct FeatureSet {
     /// The places in an order in which each comes after those that it asks; `None`: any will do.
     pub(super) order: Option<Arc<[usize]>>,
     pub(super) has_rules: bool,
+    pub(super) experiments: Arc<[Counted]>,
     /// The bucket that cohort percentages are counted in.
     pub(super) cohort_gate: RolloutHash,
     /// Those that conditions name and that are switched on.
@@ -250,6 +262,27 @@ impl FeatureSet {
     /// Whether any of them asks what a requester says of themselves.
     pub const fn has_rules(&self) -> bool {
         self.has_rules
+    }
+
+    /// The experiments among them that a requester takes part in, with the variant and what they are
+    /// counted as.
+    pub fn taking_part<'a>(
+        &'a self,
+        snapshot: &Snapshot,
+        unit: &Unit<'_>,
+        choices: &'a [Choice],
+    ) -> Vec<(&'a FlagKey, &'a Counted, &'a Variant, u64)> {
+        if self.experiments.is_empty() {
+            return Vec::new();
+        }
+        let hash = UnitHash::of(&snapshot.salt, unit);
+        let one = |counted: &'a Counted| {
+            let (key, flag) = self.flags.get(counted.place)?;
+            let choice = choices.get(counted.place).filter(|choice| choice.on)?;
+            let unit = draw(&hash, counted.mark);
+            Some((key, counted, flag.variant(*choice)?, unit))
+        };
+        self.experiments.iter().filter_map(one).collect()
     }
 
     /// The same for a release that says nothing of its own: only where cohorts are counted differs.
@@ -388,6 +421,9 @@ fn choice(flag: &Flag, gate: &Gate, who: &Hashed<'_>, choices: &[Choice]) -> Cho
     let hash = who.hash;
     if hash.is_some_and(|hash| gate.deny.contains(&hash)) {
         return off(Reason::Denied);
+    }
+    if gate.only.as_ref().is_some_and(|only| !only.holds(who)) {
+        return off(Reason::Rule);
     }
     // Who is in gets what is served; of a split, what their bucket says.
     let on = |serve: &Serve, reason| match served(gate, serve, hash) {

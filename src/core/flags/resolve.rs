@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{Choice, FeatureSet, Flag, Gate, Plan, Reason, Rule, order};
+use super::{Choice, Counted, FeatureSet, Flag, Gate, Plan, Reason, Rule, order};
 use crate::core::bucket::{Purpose, RolloutHash};
+use crate::core::condition::Condition;
 use crate::core::config::{
-    Cohort as CohortConfig, CohortFeatures, Config, Feature, FeatureScope, OnEmergency, Serve,
-    boolean,
+    Cohort as CohortConfig, CohortFeatures, Config, Experiment, Feature, FeatureScope, Layer,
+    OnEmergency, Serve, boolean,
 };
 use crate::core::defaults::Defaults;
 use crate::core::ids::{CohortName, FlagKey, Percentage, ReleaseName};
 use crate::core::json::Json;
+use crate::core::members::Members;
 use crate::core::snapshot::Cohort;
 use crate::core::table::Table;
 
@@ -22,23 +24,49 @@ pub(in crate::core) struct Features<'a> {
     pub stopped: bool,
 }
 
+/// What the document says of a feature.
+#[derive(Clone, Copy)]
+enum Said<'a> {
+    Nothing,
+    Feature(&'a Feature),
+    Experiment(&'a Experiment),
+}
+
+impl<'a> Said<'a> {
+    fn feature(self) -> Option<&'a Feature> {
+        match self {
+            Self::Feature(feature) => Some(feature),
+            _ => None,
+        }
+    }
+
+    /// What it asks of requesters.
+    fn conditions(self) -> Vec<&'a Condition> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Feature(feature) => feature.rules.iter().map(|rule| &rule.when).collect(),
+            Self::Experiment(experiment) => experiment.only.iter().collect(),
+        }
+    }
+}
+
 /// A set with what the document says of each of its features.
 pub(in crate::core) struct Resolved<'a> {
     pub set: FeatureSet,
-    features: Vec<Option<&'a Feature>>,
+    said: Vec<Said<'a>>,
 }
 
 impl<'a> Features<'a> {
     /// The compiled-in defaults, overlaid by everybody's features.
     pub fn everybodys(&self, cohort_gate: RolloutHash) -> Resolved<'a> {
-        let mut chosen: Table<&FlagKey, Option<&'a Feature>> = Table::default();
+        let mut chosen: Table<&FlagKey, Said<'a>> = Table::default();
         for key in self.defaults.features.keys() {
-            chosen.insert(key, None);
+            chosen.insert(key, Said::Nothing);
         }
-        for (key, feature) in self.own(&FeatureScope::All) {
-            chosen.insert(key, Some(feature));
+        for (key, said) in self.own(&FeatureScope::All) {
+            chosen.insert(key, said);
         }
-        let chosen = chosen.iter().map(|(key, feature)| (*key, *feature, None));
+        let chosen = chosen.iter().map(|(key, said)| (*key, *said, None));
         self.resolved(chosen.collect(), cohort_gate, Table::default())
     }
 
@@ -51,53 +79,72 @@ impl<'a> Features<'a> {
         cohort_gate: RolloutHash,
     ) -> Option<FeatureSet> {
         let scope = FeatureScope::Release(release.clone());
-        let mut own = self.own(&scope).peekable();
+        let mut own = self.own(&scope).into_iter().peekable();
         own.peek()?;
         // Both are sorted.
         let mut chosen = Vec::new();
-        for ((key, flag), feature) in base.set.flags.iter().zip(&base.features) {
+        for ((key, flag), said) in base.set.flags.iter().zip(&base.said) {
             while let Some((k, own)) = own.next_if(|(k, _)| *k < key) {
-                chosen.push((k, Some(own), None));
+                chosen.push((k, own, None));
             }
             match own.next_if(|(k, _)| *k == key) {
-                Some((k, own)) => chosen.push((k, Some(own), None)),
-                None => chosen.push((key, *feature, Some(flag))),
+                Some((k, own)) => chosen.push((k, own, None)),
+                None => chosen.push((key, *said, Some(flag))),
             }
         }
-        chosen.extend(own.map(|(key, own)| (key, Some(own), None)));
+        chosen.extend(own.map(|(key, own)| (key, own, None)));
         let resolved = self.resolved(chosen, cohort_gate, base.set.cohorts.clone());
         Some(resolved.set)
     }
 
-    fn own(
-        &self,
-        scope: &FeatureScope,
-    ) -> impl Iterator<Item = (&'a FlagKey, &'a Feature)> + use<'a> {
-        let features = self.config.and_then(|config| config.features.get(scope));
-        features.into_iter().flat_map(Table::iter)
+    /// A scope's features and experiments, sorted.
+    fn own(&self, scope: &FeatureScope) -> Vec<(&'a FlagKey, Said<'a>)> {
+        let Some(config) = self.config else {
+            return Vec::new();
+        };
+        let features = config.features.get(scope).into_iter().flat_map(Table::iter);
+        let mut own: Vec<_> = features
+            .map(|(key, feature)| (key, Said::Feature(feature)))
+            .collect();
+        let experiments = config.experiments.iter().filter(|(_, e)| e.scope == *scope);
+        let before = own.len();
+        own.extend(experiments.map(|(key, e)| (key, Said::Experiment(e))));
+        if own.len() > before {
+            own.sort_by_key(|(key, _)| *key);
+        }
+        own
     }
 
     /// A set of these features, sorted; a flag is given where one was resolved before.
     fn resolved(
         &self,
-        chosen: Vec<(&FlagKey, Option<&'a Feature>, Option<&Flag>)>,
+        chosen: Vec<(&FlagKey, Said<'a>, Option<&Flag>)>,
         cohort_gate: RolloutHash,
         mut cohorts: Table<CohortName, Cohort>,
     ) -> Resolved<'a> {
         let fallback = |feature: &Option<&'a Feature>| feature.and_then(|f| f.fallback.as_ref());
-        let features: Vec<Option<&Feature>> = chosen.iter().map(|(_, f, _)| *f).collect();
+        let said: Vec<Said<'a>> = chosen.iter().map(|(_, said, _)| *said).collect();
+        let features: Vec<Option<&Feature>> = said.iter().map(|said| said.feature()).collect();
         let mut fallbacks: Vec<&FlagKey> = features.iter().filter_map(fallback).collect();
         fallbacks.sort_unstable();
         let mut has_rules = false;
         let mut flags = Vec::with_capacity(chosen.len());
-        for (key, feature, known) in chosen {
-            has_rules |= feature.is_some_and(|feature| !feature.rules.is_empty());
+        let mut experiments = Vec::new();
+        for (place, (key, said, known)) in chosen.into_iter().enumerate() {
+            has_rules |= !said.conditions().is_empty();
+            if let Said::Experiment(experiment) = said {
+                experiments.push(Counted {
+                    place,
+                    tally: experiment.rollout_id.as_str().into(),
+                    mark: RolloutHash::of(Purpose::Count, &experiment.rollout_id),
+                });
+            }
             let is_fallback = !fallbacks.is_empty() && fallbacks.binary_search(&key).is_ok();
             let flag = match known.filter(|flag| !is_fallback && !flag.is_linked()) {
                 Some(flag) => flag.clone(),
                 None => {
-                    self.name_cohorts(feature, &mut cohorts);
-                    self.flag(key, feature, is_fallback)
+                    self.name_cohorts(said, &mut cohorts);
+                    self.flag(key, said, is_fallback)
                 }
             };
             flags.push((key.clone(), flag));
@@ -107,16 +154,17 @@ impl<'a> Features<'a> {
             flags: flags.into(),
             order: order.map(Into::into),
             has_rules,
+            experiments: experiments.into(),
             cohort_gate,
             cohorts,
         };
-        Resolved { set, features }
+        Resolved { set, said }
     }
 
-    /// Keeps the cohorts that a feature's rules name, if they are switched on.
-    fn name_cohorts(&self, feature: Option<&Feature>, cohorts: &mut Table<CohortName, Cohort>) {
-        let rules = feature.map_or(&[][..], |feature| &feature.rules);
-        for name in rules.iter().flat_map(|rule| rule.when.cohorts()) {
+    /// Keeps the cohorts that a feature's conditions name, if they are switched on.
+    fn name_cohorts(&self, said: Said<'_>, cohorts: &mut Table<CohortName, Cohort>) {
+        let conditions = said.conditions();
+        for name in conditions.into_iter().flat_map(Condition::cohorts) {
             let live = self.config.and_then(|config| live(config, name).next());
             if let Some(cohort) = live {
                 cohorts.insert(name.clone(), resolve(cohort));
@@ -125,10 +173,11 @@ impl<'a> Features<'a> {
     }
 
     /// One feature by itself.
-    fn flag(&self, key: &FlagKey, feature: Option<&Feature>, is_fallback: bool) -> Flag {
-        let (variants, off) = match feature {
-            Some(feature) => (feature.variants.clone(), feature.off),
-            None => (boolean(), 0),
+    fn flag(&self, key: &FlagKey, said: Said<'_>, is_fallback: bool) -> Flag {
+        let (variants, off) = match said {
+            Said::Feature(feature) => (feature.variants.clone(), feature.off),
+            Said::Experiment(experiment) => (experiment.variants.clone(), experiment.control),
+            Said::Nothing => (boolean(), 0),
         };
         let is_float = variants
             .iter()
@@ -137,12 +186,13 @@ impl<'a> Features<'a> {
             variants,
             off,
             is_float,
-            plan: self.plan(key, feature, off, is_fallback),
-            fallback: feature.and_then(|feature| feature.fallback.clone()),
+            plan: self.plan(key, said, off, is_fallback),
+            fallback: said.feature().and_then(|feature| feature.fallback.clone()),
         }
     }
 
-    fn plan(&self, key: &FlagKey, feature: Option<&Feature>, off: u8, is_fallback: bool) -> Plan {
+    fn plan(&self, key: &FlagKey, said: Said<'_>, off: u8, is_fallback: bool) -> Plan {
+        let feature = said.feature();
         let constant = |variant, on, reason| {
             Plan::Constant(Choice {
                 variant,
@@ -156,6 +206,12 @@ impl<'a> Features<'a> {
         }
         if self.stopped && !keep {
             return constant(off, false, Reason::Stopped);
+        }
+        if let (Said::Experiment(experiment), Some(config)) = (said, self.config) {
+            return match experiment.enabled {
+                true => Plan::Gate(Arc::new(experiment_gate(config, experiment))),
+                false => constant(off, false, Reason::Disabled),
+            };
         }
         let (Some(feature), Some(config)) = (feature, self.config) else {
             let on = self.defaults.features.get(key).is_some_and(|&on| on);
@@ -187,15 +243,6 @@ impl<'a> Features<'a> {
             serve: rule.serve.clone(),
             percentage: rule.percentage,
         });
-        let holdout = feature.holdout.as_ref().and_then(|name| {
-            let percentage = *config.holdouts.get(name)?;
-            let id = format!("holdout/{name}");
-            Some((RolloutHash::of(Purpose::Holdout, &id), percentage))
-        });
-        let layer = feature.layer.as_ref().map(|layer| {
-            let id = format!("layer/{}", layer.name);
-            (RolloutHash::of(Purpose::Gate, &id), layer.from, layer.to)
-        });
         let gate = RolloutHash::of(Purpose::Gate, &feature.rollout_id);
         let is_split = |serve: &Serve| matches!(serve, Serve::Split(_));
         let of_rules = feature.rules.iter().filter_map(|rule| rule.serve.as_ref());
@@ -209,11 +256,12 @@ impl<'a> Features<'a> {
             end: feature.end,
             prerequisites: Vec::new(),
             deny: feature.deny.clone(),
+            only: None,
             cohorts,
             fallback_of: Vec::new(),
             rules: rules.collect(),
-            holdout,
-            layer,
+            holdout: holdout(config, feature.holdout.as_ref()),
+            layer: layer(feature.layer.as_ref()),
             gate,
             percentage: feature.percentage,
             split,
@@ -274,6 +322,39 @@ impl<'a> Features<'a> {
                 .iter()
                 .any(|(_, on, feature)| *on && *feature == Some(key.as_str()))
     }
+}
+
+/// An experiment is a feature that everybody who takes part has, split into its variants.
+fn experiment_gate(config: &Config, experiment: &Experiment) -> Gate {
+    let id = &experiment.rollout_id;
+    Gate {
+        start: experiment.start,
+        end: experiment.end,
+        prerequisites: Vec::new(),
+        deny: Members::default(),
+        only: experiment.only.clone(),
+        cohorts: Vec::new(),
+        fallback_of: Vec::new(),
+        rules: Vec::new(),
+        holdout: holdout(config, experiment.holdout.as_ref()),
+        layer: layer(experiment.layer.as_ref()),
+        gate: RolloutHash::of(Purpose::Gate, id),
+        percentage: experiment.traffic,
+        split: RolloutHash::of(Purpose::Experiment, id),
+        serve: Serve::Split(experiment.allocation.clone()),
+    }
+}
+
+fn holdout(config: &Config, name: Option<&FlagKey>) -> Option<(RolloutHash, Percentage)> {
+    let percentage = *config.holdouts.get(name?)?;
+    let id = format!("holdout/{}", name?);
+    Some((RolloutHash::of(Purpose::Holdout, &id), percentage))
+}
+
+fn layer(layer: Option<&Layer>) -> Option<(RolloutHash, u32, u32)> {
+    let layer = layer?;
+    let id = format!("layer/{}", layer.name);
+    Some((RolloutHash::of(Purpose::Gate, &id), layer.from, layer.to))
 }
 
 fn place(flags: &[(FlagKey, Flag)], key: &FlagKey) -> Option<usize> {

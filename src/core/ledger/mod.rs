@@ -4,6 +4,7 @@
 //! `event` is the log and its chain, `state` its fold; the other modules turn one kind of command
 //! each into changes.
 
+mod experiments;
 mod features;
 mod people;
 mod release;
@@ -13,6 +14,7 @@ pub mod event;
 pub mod kv;
 mod stop;
 
+pub use experiments::set_experiments;
 pub use features::set_features;
 pub use people::{
     MemberRef, NewToken, delete_cohort, mint, put_cohort, revoke, set_canary, set_members,

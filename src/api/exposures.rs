@@ -1,0 +1,114 @@
+//! Who got which variant of an experiment, on its way from an isolate to the tallies. Nobody waits for
+//! it: what is lost with an isolate is seen again when the same requester asks again.
+
+use std::sync::Arc;
+
+use crate::core::experiment::tally::{MAX_MARKS, Seen, day};
+use crate::core::flags::{Choice, FeatureSet};
+use crate::core::identity::Unit;
+use crate::core::snapshot::Snapshot;
+use crate::core::time::Timestamp;
+
+/// What waits at most; beyond it is dropped until there is room.
+const MAX_PENDING: usize = 5_000;
+
+/// Sightings that are remembered, so that who asks often is sent once a day; a power of two.
+const REMEMBERED: usize = 4_096;
+
+/// A sending that has not ended after this long was ended by the runtime.
+const LOCK_MS: u64 = 15_000;
+
+/// What one isolate has seen and not sent.
+#[derive(Debug, Default)]
+pub struct Exposures {
+    pending: Vec<(Arc<str>, Seen)>,
+    /// By a hash of requester, experiment and day: that itself. Empty until it is needed.
+    lately: Vec<u64>,
+    sending: Option<Timestamp>,
+    /// Why the last sending failed, if it did.
+    pub error: Option<String>,
+}
+
+impl Exposures {
+    /// Notes the experiments among the features that a requester was told. `key`: only of that one.
+    pub fn note(
+        &mut self,
+        snapshot: &Snapshot,
+        set: &FeatureSet,
+        unit: Option<Unit<'_>>,
+        choices: &[Choice],
+        key: Option<&str>,
+        now: Timestamp,
+    ) {
+        let Some(unit) = unit else { return };
+        for (name, counted, variant, unit) in set.taking_part(snapshot, &unit, choices) {
+            if key.is_some_and(|key| key != name.as_str()) {
+                continue;
+            }
+            // The unit's number is of this experiment alone. Days are some ten thousands.
+            let hash = (unit ^ u64::from(day(now))).max(1);
+            if self.is_known(hash) || self.pending.len() >= MAX_PENDING {
+                continue;
+            }
+            self.remember(hash);
+            let seen = Seen {
+                unit,
+                variant: variant.name.to_string(),
+                outcome: None,
+            };
+            self.pending.push((counted.tally.clone(), seen));
+        }
+    }
+
+    fn is_known(&self, hash: u64) -> bool {
+        self.lately.get(slot(hash)) == Some(&hash)
+    }
+
+    fn remember(&mut self, hash: u64) {
+        if self.lately.is_empty() {
+            self.lately = vec![0; REMEMBERED];
+        }
+        if let Some(place) = self.lately.get_mut(slot(hash)) {
+            *place = hash;
+        }
+    }
+
+    /// Whether to begin to send, now.
+    pub fn begin(&mut self, now: Timestamp) -> bool {
+        let held = |at: Timestamp| now.millis_since(at).max(at.millis_since(now)) < LOCK_MS;
+        if self.pending.is_empty() || self.sending.is_some_and(held) {
+            return false;
+        }
+        self.sending = Some(now);
+        true
+    }
+
+    /// What there is to send, by tally, in parts that one report may have.
+    pub fn take(&mut self) -> Vec<(Arc<str>, Vec<Seen>)> {
+        self.sending = None;
+        let mut parts: Vec<(Arc<str>, Vec<Seen>)> = Vec::new();
+        for (tally, seen) in std::mem::take(&mut self.pending) {
+            let open = parts
+                .iter_mut()
+                .find(|(name, part)| *name == tally && part.len() < MAX_MARKS);
+            match open {
+                Some((_, part)) => part.push(seen),
+                None => parts.push((tally, vec![seen])),
+            }
+        }
+        parts
+    }
+
+    /// How a sending went. After a failure nobody is remembered, so that they are counted when they ask again.
+    pub fn sent(&mut self, result: Result<(), String>) {
+        if result.is_err() {
+            self.lately = Vec::new();
+        }
+        self.error = result.err();
+    }
+}
+
+fn slot(hash: u64) -> usize {
+    // Fewer than the bits there are.
+    (hash as usize) & (REMEMBERED - 1)
+}
