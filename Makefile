@@ -47,7 +47,9 @@ test-http: build
 bench: build
 	@sh scripts/tools.sh bench
 	cargo bench --bench core
+	cd benches/engines && cargo bench --locked
 	node benches/http.mjs
+	node benches/engines/workerd.mjs
 
 build:
 	sh scripts/build.sh

@@ -4,7 +4,7 @@
 #   tools.sh wasm     the wasm target, worker-build and wasm-bindgen, into .tools
 #   tools.sh test     cargo-deny and schemathesis, into .tools; shells, shellcheck, Python and
 #                     Chromium, from Debian; a Chromium elsewhere is named by CHROMIUM
-#   tools.sh bench    wrk, from Debian
+#   tools.sh bench    wrk, from Debian; the engines that benches compare with
 # Versions are pinned here and in the lock files. Each part is skipped when it is there.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,13 +16,14 @@ CARGO_DENY=0.20.2
 
 say() { printf '%s\n' "tools: $*" >&2; }
 
+# npm_packages FOLDER: those of its package-lock.json.
 npm_packages() {
-  if cmp -s package-lock.json node_modules/.installed; then
+  if cmp -s "$1/package-lock.json" "$1/node_modules/.installed"; then
     return
   fi
-  say "npm ci"
-  npm ci --no-audit --no-fund
-  cp package-lock.json node_modules/.installed
+  say "npm ci in $1"
+  (cd "$1" && npm ci --no-audit --no-fund)
+  cp "$1/package-lock.json" "$1/node_modules/.installed"
 }
 
 # cargo_tool CRATE VERSION BINARY
@@ -78,9 +79,9 @@ debian() {
 
 for part in "$@"; do
   case $part in
-    npm) npm_packages ;;
+    npm) npm_packages . ;;
     wasm)
-      npm_packages
+      npm_packages .
       rustup target list --installed | grep -q '^wasm32-unknown-unknown$' ||
         rustup target add wasm32-unknown-unknown
       cargo_tool worker-build "$WORKER_BUILD" worker-build
@@ -93,7 +94,10 @@ for part in "$@"; do
         python3 python3 "${CHROMIUM:-chromium}" chromium
       schemathesis
       ;;
-    bench) debian wrk wrk ;;
+    bench)
+      debian wrk wrk
+      npm_packages benches/engines
+      ;;
     *)
       say "no such part: $part"
       exit 2
