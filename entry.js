@@ -5,7 +5,7 @@
 // taken only after the module has trapped.
 import Built from "./build/index.js";
 
-export { Ledger, Tally } from "./build/index.js";
+export { Ledger, Stream, Tally } from "./build/index.js";
 
 const serve = Built.prototype.fetch;
 const API =

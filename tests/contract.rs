@@ -119,6 +119,7 @@ impl Received {
             Answer::NotModified(id) => (304, edge.kept.reply(*id).unwrap()),
             Answer::Asset(path) => return Self::file(path),
             Answer::Evaluate | Answer::Report => panic!("it was evaluated"),
+            Answer::Stream => panic!("streams are tested on workerd"),
             Answer::AskLedger => panic!("the ledger was asked already"),
             Answer::Control => panic!("{} {} is in control.json", request.method, request.url),
         };

@@ -11,7 +11,7 @@
 
 mod support;
 
-use caro_edge::api::edge::{Edge, HARD_TTL_MS, Next, Read, ReadError, SOFT_TTL_MS};
+use caro_edge::api::edge::{Current, Edge, HARD_TTL_MS, Next, Read, ReadError, SOFT_TTL_MS};
 use caro_edge::core::config::MAX_BYTES;
 use caro_edge::core::defaults::Defaults;
 use caro_edge::core::ledger::kv;
@@ -396,4 +396,109 @@ fn generations() {
     check(Ok(Some(&eight)), Ok(Some("all")), false);
     check(Ok(Some(&eight)), Ok(Some("ALL")), true);
     check(FAILED, ABSENT, true);
+}
+
+/// What the ledger says is in force.
+fn current(edge: &mut Edge, number: u64, percentage: u64, stop: Option<&str>, millis: u64) {
+    let current = Current {
+        revision: number,
+        config: Some(revision(number, percentage)),
+        stop: stop.map(str::to_owned),
+    };
+    edge.apply_current(current, Some(number), at(millis));
+}
+
+#[test]
+fn who_was_told_of_a_revision_is_not_answered_from_before_it() {
+    let mut edge = warm();
+    assert!(!edge.wants_revision(None, at(100)));
+    assert!(!edge.wants_revision(Some(7), at(100)));
+    assert!(!edge.wants_revision(Some(u64::MAX), at(100)));
+    assert!(edge.wants_revision(Some(8), at(100)));
+    current(&mut edge, 8, 0, None, 100);
+    assert_eq!(served(&edge), "8: 1.0.4 default");
+    assert!(!edge.wants_revision(Some(8), at(100)));
+}
+
+/// Anybody can name a revision.
+#[test]
+fn the_ledger_is_not_asked_without_end() {
+    let mut edge = warm();
+    let mut asked = 0;
+    for _ in 0..1000 {
+        if edge.wants_revision(Some(99), at(100)) {
+            asked += 1;
+            let current = Current {
+                revision: 7,
+                config: Some(revision(7, 25)),
+                stop: None,
+            };
+            edge.apply_current(current, Some(99), at(100));
+        }
+    }
+    assert_eq!(asked, 20);
+    assert!(edge.wants_revision(Some(99), at(1100)));
+    // Many who were told at once are all answered from it.
+    assert!((0..1000).all(|_| edge.wants_revision(Some(8), at(1100))));
+}
+
+#[test]
+fn kv_behind_the_ledger_takes_nothing_back() {
+    let mut edge = warm();
+    current(&mut edge, 8, 25, Some("all"), 100);
+    assert_eq!(served(&edge), "8: 1.0.4 emergency_stop");
+    // A replica from before the change: neither its configuration nor the absence of its stop counts.
+    apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, 5_000);
+    assert_eq!(served(&edge), "8: 1.0.4 emergency_stop");
+    assert!(edge.config_problems.is_empty());
+    // It has caught up, and then the stop is lifted.
+    apply(
+        &mut edge,
+        Ok(Some(&revision(8, 25))),
+        Ok(Some("all")),
+        10_000,
+    );
+    assert_eq!(served(&edge), "8: 1.0.4 emergency_stop");
+    apply(&mut edge, Ok(Some(&revision(8, 25))), ABSENT, 15_000);
+    assert_eq!(served(&edge), "8: 1.1.0-beta.2 bucket");
+}
+
+#[test]
+fn a_stop_in_a_replica_that_is_behind_stops() {
+    let mut edge = warm();
+    current(&mut edge, 8, 25, None, 100);
+    apply(
+        &mut edge,
+        Ok(Some(&revision(7, 25))),
+        Ok(Some("all")),
+        5_000,
+    );
+    assert_eq!(served(&edge), "8: 1.0.4 emergency_stop");
+}
+
+/// Beyond what KV may be behind it is KV that counts: the ledger was perhaps set back.
+#[test]
+fn kv_is_not_disbelieved_for_ever() {
+    let mut edge = warm();
+    current(&mut edge, 8, 25, Some("all"), 0);
+    apply(&mut edge, Ok(Some(&revision(7, 25))), ABSENT, 121_000);
+    assert_eq!(served(&edge), "8: 1.1.0-beta.2 bucket");
+    assert_eq!(edge.config_problems.len(), 1);
+}
+
+#[test]
+fn asking_the_ledger_puts_off_no_look_at_kv() {
+    let mut edge = warm();
+    let soft = SOFT_TTL_MS;
+    current(&mut edge, 8, 25, None, soft - 1);
+    assert_eq!(edge.next(at(soft)), Next::Refresh);
+    // A read that had begun before is still taken in.
+    let ticket = edge.begin();
+    current(&mut edge, 9, 25, None, soft + 1);
+    let read = Read {
+        config: Ok(Some(value(revision(7, 25)))),
+        stop: Ok(Some(value("all"))),
+    };
+    edge.apply(read, ticket, at(soft + 2));
+    assert_eq!(served(&edge), "9: 1.0.4 emergency_stop");
 }

@@ -47,6 +47,23 @@ const LEDGER_TTL_MS: u64 = 5_000;
 /// The ledger is told of a person's edit at most this often by one isolate.
 const POKE_MS: u64 = 10_000;
 
+/// KV's replicas are behind for no longer than this: 60 s of its own, 30 s of the edge's.
+const BEHIND_MS: u64 = 120_000;
+
+/// The ledger is asked for a revision that it does not have so often a second by one isolate.
+const MAX_FUTILE: u32 = 20;
+
+/// Revisions are below 2^53.
+const MAX_REVISION: u64 = 1 << 53;
+
+/// What the ledger says is in force.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Current {
+    pub revision: u64,
+    pub config: Option<String>,
+    pub stop: Option<String>,
+}
+
 /// What was read from KV; `None` for a key that is absent.
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -78,6 +95,8 @@ pub struct Edge {
     pub kept: Kept,
     pub signing: Signing,
     pub exposures: Exposures,
+    /// Whether clients can be told of changes.
+    pub streams: bool,
     /// Counts snapshots, so that whoever derives things from one knows when they are old.
     pub generation: u32,
     /// When both keys were last read.
@@ -101,6 +120,10 @@ pub struct Edge {
     /// Whether something was read that the ledger did not write, and when it was last told.
     edited: bool,
     poked: Option<Timestamp>,
+    /// The revision that was had from the ledger before KV had it, and when.
+    ahead: Option<(u64, Timestamp)>,
+    /// How often it was asked for one that it does not have, in the second that began then.
+    futile: (u32, Timestamp),
 }
 
 impl Edge {
@@ -112,6 +135,7 @@ impl Edge {
             kept: Kept::default(),
             signing: Signing::default(),
             exposures: Exposures::default(),
+            streams: false,
             generation: 0,
             confirmed: None,
             read_error: None,
@@ -126,6 +150,8 @@ impl Edge {
             finished: None,
             edited: false,
             poked: None,
+            ahead: None,
+            futile: (0, Timestamp::from_millis(0)),
         }
     }
 
@@ -181,10 +207,18 @@ impl Edge {
         }
 
         let mut changed = false;
+        // A replica that is older than what the ledger said: its stop may be older as well, and may
+        // stop, but not lift one.
+        let mut behind = false;
         if let Ok(value) = read.config {
-            changed |= self.apply_config(value);
+            behind = self.is_behind(value.as_ref(), now);
+            if !behind {
+                changed |= self.apply_config(value);
+            }
         }
-        if let Ok(value) = read.stop {
+        if let Ok(value) = read.stop
+            && !(behind && value.is_none())
+        {
             let text = value.as_ref().map(|value| &value.text);
             if self.stop.as_ref().map(Option::as_ref) != Some(text) {
                 self.edited |= value.as_ref().is_some_and(|value| !value.is_ledgers());
@@ -195,6 +229,72 @@ impl Edge {
         if changed {
             self.rebuild();
         }
+    }
+
+    /// Whether to ask the ledger before answering who was told of a revision: it is newer than what is
+    /// served here.
+    pub fn wants_revision(&mut self, revision: Option<u64>, now: Timestamp) -> bool {
+        let served = self.snapshot.revision.unwrap_or(0);
+        if revision.is_none_or(|revision| revision <= served || revision > MAX_REVISION) {
+            return false;
+        }
+        // Anybody can name one that is not there: for those the ledger is asked this often and no more.
+        let (count, since) = self.futile;
+        let lately = now.millis_since(since).max(since.millis_since(now)) < 1_000;
+        !lately || count < MAX_FUTILE
+    }
+
+    /// Takes in what the ledger says is in force, before KV has it. It puts off no look at KV: that is where
+    /// a person stops things by hand, and anybody can have this called.
+    pub fn apply_current(&mut self, current: Current, wanted: Option<u64>, now: Timestamp) {
+        if wanted.is_some_and(|wanted| wanted > current.revision) {
+            let (count, since) = self.futile;
+            self.futile = match now.millis_since(since).max(since.millis_since(now)) {
+                0..1_000 => (count + 1, since),
+                _ => (1, now),
+            };
+        }
+        let kv = (
+            self.taken,
+            self.started,
+            self.finished,
+            self.confirmed,
+            self.read_error.clone(),
+        );
+        let Current {
+            revision,
+            config,
+            stop,
+        } = current;
+        let value = |text| Some(Value::of_ledger(text, revision));
+        let ticket = self.begin();
+        let read = Read {
+            config: Ok(config.and_then(value)),
+            stop: Ok(stop.and_then(value)),
+        };
+        self.apply(read, ticket, now);
+        (
+            self.taken,
+            self.started,
+            self.finished,
+            self.confirmed,
+            self.read_error,
+        ) = kv;
+        self.ahead = Some((revision, now));
+    }
+
+    /// Whether KV is known to be behind what is served.
+    fn is_behind(&self, value: Option<&Value>, now: Timestamp) -> bool {
+        let Some((revision, since)) = self.ahead else {
+            return false;
+        };
+        let lately = now.millis_since(since).max(since.millis_since(now)) < BEHIND_MS;
+        // A person's edit has no metadata; it says itself of which revision it is.
+        let of = |value: &Value| match &value.metadata {
+            Some(metadata) => Some(metadata.revision),
+            None => Some(Config::parse(&value.text).ok()?.revision),
+        };
+        lately && value.and_then(of).is_none_or(|of| of < revision)
     }
 
     /// Whether there is a new configuration.

@@ -47,6 +47,10 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
             Reply::problem(ProblemType::NotFound, detail)
         })),
         Route::Asset(path) => Answer::Asset(path.to_owned()),
+        Route::Events if request.method() == "HEAD" => {
+            Answer::Fresh(Reply::json(200, "no-store", String::new()))
+        }
+        Route::Events => Answer::Stream,
         // Asked with POST.
         Route::Ofrep(_) | Route::Outcomes(_) => Answer::Evaluate,
         Route::UnknownApi => {

@@ -18,3 +18,4 @@ pub mod reply;
 pub mod request;
 pub mod route;
 pub mod signing;
+pub mod stream;

@@ -20,6 +20,7 @@ use crate::wire::problem::ProblemType;
 use super::edge::Edge;
 use super::reply::{Reply, etag};
 use super::request::Request;
+use super::stream::announced;
 
 /// Largest body, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 << 10;
@@ -69,6 +70,7 @@ pub fn evaluate(
     let Edge {
         snapshot,
         exposures,
+        streams,
         ..
     } = edge;
     let snapshot = &*snapshot;
@@ -117,7 +119,7 @@ pub fn evaluate(
     let choices = evaluate_all(snapshot, set, &asking);
     exposures.note(snapshot, set, unit, &choices, key, now);
     match key {
-        None => all(snapshot, request, set, &choices),
+        None => all(snapshot, request, set, &choices, *streams),
         Some(key) => match one(snapshot, set, &choices, key) {
             Some(Outcome::Success(success)) => reply(snapshot, 200, &success),
             Some(Outcome::Failure(failure)) => reply(snapshot, 400, &failure),
@@ -130,7 +132,14 @@ pub fn evaluate(
 }
 
 /// Every flag, and the switches that a client must know of.
-fn all(snapshot: &Snapshot, request: &impl Request, set: &FeatureSet, choices: &[Choice]) -> Reply {
+fn all(
+    snapshot: &Snapshot,
+    request: &impl Request,
+    set: &FeatureSet,
+    choices: &[Choice],
+    has_streams: bool,
+) -> Reply {
+    let streams = announced();
     let chosen = set.chosen(choices);
     let mut flags: Vec<Outcome<'_>> = chosen
         .map(|(key, flag, choice)| outcome(snapshot, key.as_str(), flag, choice))
@@ -142,6 +151,7 @@ fn all(snapshot: &Snapshot, request: &impl Request, set: &FeatureSet, choices: &
         metadata: BulkMetadata {
             revision: snapshot.revision.unwrap_or(0),
         },
+        event_streams: if has_streams { &streams } else { &[] },
     };
     let mut reply = reply(snapshot, 200, &bulk);
     // It covers the context as well: other values are another body.

@@ -156,6 +156,8 @@ pub enum Answer {
     Evaluate,
     /// Read the body, then ask [`super::handle::report`].
     Report,
+    /// Events, as they come.
+    Stream,
 }
 
 /// Refers to one of the kept replies.

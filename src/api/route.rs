@@ -21,6 +21,8 @@ pub enum Route<'p> {
     Features(&'p str),
     /// One flag, or all, by the OpenFeature protocol.
     Ofrep(Option<&'p str>),
+    /// Events for OpenFeature clients.
+    Events,
     /// How an experiment goes for a requester.
     Outcomes(&'p str),
     Status,
@@ -96,6 +98,7 @@ pub fn route(path: &str) -> Route<'_> {
 
 fn ofrep(rest: &str) -> Route<'_> {
     match *rest.splitn(3, '/').collect::<Vec<_>>() {
+        ["events"] => Route::Events,
         ["evaluate", "flags"] => Route::Ofrep(None),
         ["evaluate", "flags", key] if !key.contains('/') => Route::Ofrep(Some(key)),
         _ => Route::UnknownApi,

@@ -76,6 +76,31 @@ pub enum Outcome<'a> {
 pub struct Bulk<'a> {
     pub flags: Vec<Outcome<'a>>,
     pub metadata: BulkMetadata,
+    /// Where to be told of changes.
+    #[serde(rename = "eventStreams", skip_serializing_if = "<[_]>::is_empty")]
+    pub event_streams: &'a [EventStream],
+}
+
+/// A stream of events that tell a client to ask again.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub struct EventStream {
+    /// `sse`: server-sent events.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub endpoint: Endpoint,
+    /// How long a client may keep it while nobody looks, in seconds.
+    #[serde(rename = "inactivityDelaySec")]
+    pub inactivity_delay_sec: u32,
+}
+
+/// At the origin that was asked.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "EventStreamEndpoint"))]
+pub struct Endpoint {
+    #[serde(rename = "requestUri")]
+    pub request_uri: &'static str,
 }
 
 /// What is known of all.

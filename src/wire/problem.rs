@@ -54,6 +54,7 @@ problems! {
     RateLimited 429 "rate-limited" "Too many requests",
     Internal 500 "internal" "The router failed",
     LedgerUnavailable 503 "ledger-unavailable" "The ledger does not answer",
+    StreamUnavailable 503 "stream-unavailable" "Event streams cannot be reached",
     TallyUnavailable 503 "tally-unavailable" "What is counted cannot be reached",
 }
 

@@ -106,6 +106,7 @@ pub enum Later {
     AskLedger,
     Evaluate,
     Report,
+    Stream,
     Sign(Answer),
 }
 
@@ -128,6 +129,7 @@ pub fn respond(
         Answer::AskLedger => Ok(Err(Later::AskLedger)),
         Answer::Evaluate => Ok(Err(Later::Evaluate)),
         Answer::Report => Ok(Err(Later::Report)),
+        Answer::Stream => Ok(Err(Later::Stream)),
         answer => unsigned(edge, answer, incoming.is_head()).map(Ok),
     }
 }
@@ -150,7 +152,8 @@ pub fn unsigned(edge: &Edge, answer: Answer, head: bool) -> Result<JsValue, JsVa
         | Answer::Control
         | Answer::AskLedger
         | Answer::Evaluate
-        | Answer::Report => internal(),
+        | Answer::Report
+        | Answer::Stream => internal(),
     }
 }
 

@@ -8,6 +8,7 @@ use worker::Env;
 use worker::wasm_bindgen_futures::JsFuture;
 
 use crate::api::control::{max_body, throttle};
+use crate::api::edge::Current;
 use crate::api::reply::Reply;
 use crate::api::request::Request;
 use crate::core::experiment::tally::{Cell, Count, Counts, Seen};
@@ -17,7 +18,7 @@ use crate::wire::problem::ProblemType;
 use super::convert::{Incoming, JsInit, respond_with};
 use super::js::{Fetcher, Namespace, RateLimit, binding, object, read_body};
 use super::kv::{settled, within};
-use super::ledger::{LAST_GOOD, LOOK, TICK};
+use super::ledger::{CURRENT, LAST_GOOD, LOOK, TICK};
 use super::tally::{COUNT, READ};
 
 /// How long the ledger may take over a call. A stop waits for KV.
@@ -170,6 +171,11 @@ pub async fn limited(incoming: &Incoming, env: &Env) -> Option<Reply> {
     let key = throttle::address_key(incoming)?;
     let over = is_over(env, "REPORT_LIMIT", key).await;
     over.then(|| throttle::too_many("Too many reports from this address.").open())
+}
+
+/// What is in force, whatever KV has yet.
+pub async fn current(env: &Env) -> Option<Current> {
+    serde_json::from_str(&ask(env, CURRENT).await.ok()?).ok()
 }
 
 /// Has the ledger look at KV: somebody edited it.

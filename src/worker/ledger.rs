@@ -55,6 +55,7 @@ const LOCK_MS: u64 = 20_000;
 pub const TICK: &str = "/__ledger/tick";
 pub const LOOK: &str = "/__ledger/look";
 pub const LAST_GOOD: &str = "/__ledger/last-good";
+pub const CURRENT: &str = "/__ledger/current";
 
 /// One thing that only one task may do at a time, unless it died over it.
 #[derive(Default)]
@@ -158,6 +159,10 @@ impl Inner {
                 json(200, String::new())
             }
             LOOK => self.look_reply(),
+            CURRENT => match self.with(|ledger| Ok(ledger.current())) {
+                Ok(current) => json(200, serde_json::to_string(&current).unwrap_or_default()),
+                Err(_) => json(404, String::new()),
+            },
             LAST_GOOD => match self.with(|ledger| Ok(ledger.live.state.published())) {
                 Ok(Some(text)) => json(200, text),
                 Ok(None) | Err(_) => json(404, String::new()),
@@ -216,6 +221,7 @@ impl Inner {
         };
         if before != self.with(position) {
             self.wake(0);
+            self.announce();
         }
         if stop_changed {
             // A task of its own, which goes on when this no longer waits for it.
@@ -269,11 +275,20 @@ impl Inner {
             log(&e.0);
         }
         self.publish().await;
+        self.announce();
         let forgotten = self.with(|ledger| ledger.forget(now()));
         if let Err(e) = forgotten {
             log(&e.0);
         }
         self.wake(PAUSE_MS);
+    }
+
+    /// Tells clients that something changed. Nothing waits for it.
+    fn announce(&self) {
+        if let Ok(Some(news)) = self.with(|ledger| Ok(ledger.news())) {
+            let env = self.env.clone();
+            spawn_local(async move { super::stream::tell(&env, &news).await });
+        }
     }
 
     /// Takes in what KV says.

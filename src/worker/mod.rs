@@ -10,6 +10,7 @@ mod kv;
 mod ledger;
 mod sign;
 mod store;
+mod stream;
 mod tally;
 
 use std::cell::RefCell;
@@ -27,6 +28,7 @@ use crate::api::ofrep::MAX_BODY_BYTES;
 use crate::api::reply::Answer;
 use crate::api::request::Request;
 use crate::api::signing::{Signing, is_signed, prepare};
+use crate::api::stream::told;
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
 use crate::core::time::Timestamp;
@@ -124,12 +126,19 @@ async fn wait(
         Later::Asset(path) => path,
         Later::Evaluate => {
             let bytes = body(&request).await?;
+            let wanted = told(&incoming);
+            if with_edge(&env, |edge| edge.wants_revision(wanted, now()))
+                && let Some(current) = gate::current(&env).await
+            {
+                with_edge(&env, |edge| edge.apply_current(current, wanted, now()));
+            }
             let answer = with_edge(&env, |edge| {
                 Answer::Fresh(evaluate(edge, &incoming, bytes.as_deref(), now()))
             });
             send_exposures(&env, ctx);
             return signed(answer, &incoming, &env).await;
         }
+        Later::Stream => return stream::connect(&env, &incoming).await,
         Later::Report => {
             if let Some(refused) = gate::limited(&incoming, &env).await {
                 return convert::respond_with(&refused, false);
@@ -199,7 +208,10 @@ async fn signed(answer: Answer, incoming: &Incoming, env: &Env) -> Result<JsValu
 async fn load(env: &Env, ctx: &JsValue) {
     if with_edge(env, |edge| edge.signing == Signing::Unread) {
         let signing = sign::open(env).await;
-        with_edge(env, |edge| edge.signing = signing);
+        with_edge(env, |edge| {
+            edge.signing = signing;
+            edge.streams = stream::is_bound(env);
+        });
     }
     let ticket = with_edge(env, Edge::begin);
     let read = kv::read(env).await;

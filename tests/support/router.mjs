@@ -26,6 +26,7 @@ export function options(overrides = {}) {
     kvNamespaces: ["ROLLOUT"],
     durableObjects: {
       LEDGER: { className: "Ledger", useSQLite: true },
+      STREAM: { className: "Stream", useSQLite: true },
       TALLY: { className: "Tally", useSQLite: true },
     },
     assets: {

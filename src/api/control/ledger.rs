@@ -78,6 +78,8 @@ pub struct Ledger<S> {
     pub store: S,
     pub publication: Publication,
     pub defaults: Defaults,
+    /// The row after which clients were last told that something changed, and a hash of what.
+    pub(super) told: Option<(u64, String)>,
 }
 
 impl<S: Store> Ledger<S> {
@@ -106,6 +108,7 @@ impl<S: Store> Ledger<S> {
             store,
             publication,
             defaults,
+            told: None,
         })
     }
 

@@ -1,9 +1,12 @@
 //! What the Worker needs of the ledger besides answering calls.
 
+use crate::api::edge::Current;
 use crate::api::ports::{Alert, Store, StoreError};
 use crate::api::reply::Reply;
 use crate::api::request::Request;
+use crate::api::stream::changed;
 use crate::auth::permission::Call;
+use crate::core::ledger::kv::hash;
 use crate::core::time::Timestamp;
 use crate::wire::looks::LedgerLook;
 
@@ -89,6 +92,31 @@ pub fn webhook_body(alert: &Alert) -> String {
 }
 
 impl<S: Store> Ledger<S> {
+    /// What is in force.
+    pub fn current(&self) -> Current {
+        let state = &self.live.state;
+        Current {
+            revision: state.revision,
+            config: state.published(),
+            stop: state.stop_value(),
+        }
+    }
+
+    /// What to tell clients: the event, if what they are answered from has changed since the last. After a
+    /// restart they are told in any case, because it may have been between a change and that.
+    pub fn news(&mut self) -> Option<String> {
+        let state = &self.live.state;
+        let seq = state.seq;
+        if self.told.as_ref().is_some_and(|(told, _)| *told == seq) {
+            return None;
+        }
+        let stop = state.stop_value().unwrap_or_default();
+        let hash = hash(&format!("{stop}\n{}", state.document.text()));
+        let same = self.told.as_ref().is_some_and(|(_, told)| *told == hash);
+        self.told = Some((seq, hash));
+        (!same).then(|| changed(state.revision))
+    }
+
     /// Whether KV has the stop as it is now.
     pub fn stop_landed(&self) -> bool {
         let wanted = self.live.state.stop_value();

@@ -6,10 +6,11 @@ use super::{Answer, Operation, Request, of};
 use crate::api::outcomes::Counted;
 use crate::wire::flag_schema::{EvaluationRequest, OutcomesReport};
 use crate::wire::ofrep::{Bulk, Failure, Success};
+use crate::wire::schema::Text;
 
 pub(super) fn operations() -> Vec<Operation> {
     let all = Operation {
-        parameters: vec!["X-Caro-Id", "If-None-Match"],
+        parameters: vec!["X-Caro-Id", "If-None-Match", "flagConfigEtag"],
         answers: vec![
             Answer::new(200, "Each flag, or why it could not be evaluated.")
                 .json(of::<Bulk<'static>>)
@@ -64,7 +65,24 @@ pub(super) fn operations() -> Vec<Operation> {
             .json(of::<Counted<'static>>),
     ];
     outcomes.problems = vec![400, 404, 413, 422, 429, 503];
-    vec![all, one, outcomes]
+    let events = Operation {
+        body: None,
+        details: "Server-sent events. `refetchEvaluation` says that something changed; `etag` is the \
+                  revision, to be sent as `?flagConfigEtag` with the next evaluation, so that it is \
+                  not answered from before that.",
+        parameters: vec!["Last-Event-ID"],
+        answers: vec![
+            Answer::new(200, "Events, as they come.").content("text/event-stream", of::<Text>),
+        ],
+        problems: vec![503],
+        method: "GET",
+        ..post(
+            "/ofrep/v1/events",
+            "flagEvents",
+            "Be told when to evaluate again (OFREP 0.3)",
+        )
+    };
+    vec![all, one, events, outcomes]
 }
 
 fn failed(status: u16, text: &'static str) -> Answer {

@@ -143,6 +143,20 @@ pub(super) fn parameters(g: &mut SchemaGenerator) -> Value {
             "An ETag that the client has.",
         ),
         (
+            "flagConfigEtag",
+            "query",
+            "flagConfigEtag",
+            text.clone(),
+            "The `etag` of the event that the client was told by.",
+        ),
+        (
+            "Last-Event-ID",
+            "header",
+            "Last-Event-ID",
+            text.clone(),
+            "Of the last event, after a broken connection.",
+        ),
+        (
             "flagKey",
             "path",
             "key",

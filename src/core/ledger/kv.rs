@@ -58,6 +58,15 @@ pub struct Value {
 }
 
 impl Value {
+    /// What the ledger writes, or will.
+    pub fn of_ledger(text: String, revision: u64) -> Self {
+        let hash = hash(&text);
+        Self {
+            text,
+            metadata: Some(Metadata { revision, hash }),
+        }
+    }
+
     /// Whether the ledger wrote it.
     pub fn is_ledgers(&self) -> bool {
         let own = |m: &Metadata| m.hash == hash(&self.text);
@@ -403,6 +412,6 @@ impl Publication {
     }
 }
 
-fn hash(text: &str) -> String {
+pub fn hash(text: &str) -> String {
     to_hex(&Sha256::digest(text.as_bytes()))
 }
