@@ -116,6 +116,7 @@ fn large_documents(c: &mut Criterion) {
         unit: Some(unit),
         attributes: &attributes,
         now: Timestamp::from_millis(0),
+        held: None,
     };
     c.bench_function("446 features, a third with rules, for one requester", |b| {
         b.iter(|| evaluate_all(black_box(&snapshot), set, black_box(&asking)));

@@ -62,6 +62,7 @@ fn evaluated(
         unit: unit(who),
         attributes: &attributes,
         now,
+        held: None,
     };
     let (_, set) = snapshot.features("1.0.4").unwrap();
     let choices = evaluate_all(snapshot, set, &asking);

@@ -11,6 +11,7 @@ use crate::wire::problem::ProblemType;
 use super::edge::Edge;
 use super::reply::{Answer, Key, Reply, etag};
 use super::request::{Identity, Request, query_value};
+use super::sticky::Sticky;
 
 /// A requester's own answer, asked for anew each time: a kill switch must not wait in a cache, and
 /// the `ETag` makes asking cheap.
@@ -20,6 +21,14 @@ const CACHE: &str = "private, no-cache";
 const ATTRIBUTES: [&str; 3] = ["os", "arch", "locale"];
 
 pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestamp) -> Answer {
+    let identity = Identity::of(request);
+    let unit = match identity.unit() {
+        Ok(unit) => unit,
+        Err(e) => {
+            return Answer::Fresh(Reply::problem(ProblemType::BadIdentity, &e.to_string()));
+        }
+    };
+    let sticky = Sticky::of(edge, request, unit.as_ref(), now);
     let Edge {
         snapshot,
         kept,
@@ -28,13 +37,6 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestam
     } = edge;
     let Some((id, set)) = snapshot.features(release) else {
         return Answer::Fresh(super::looks::unknown_release(snapshot));
-    };
-    let identity = Identity::of(request);
-    let unit = match identity.unit() {
-        Ok(unit) => unit,
-        Err(e) => {
-            return Answer::Fresh(Reply::problem(ProblemType::BadIdentity, &e.to_string()));
-        }
     };
     // Only where a rule could ask: each costs a look.
     let said = match set.has_rules() {
@@ -49,16 +51,25 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestam
         unit,
         attributes: &attributes,
         now,
+        held: sticky.as_ref().map(|sticky| &sticky.held),
     };
     let choices = evaluate_all(snapshot, set, &asking);
     exposures.note(snapshot, set, unit, &choices, None, now);
     let detail = query_value(request, "detail");
-    if detail.is_some_and(|detail| detail != "0" && detail != "false") {
-        return Answer::Fresh(reply(snapshot, detailed(snapshot, set, &choices)));
+    let answer = if detail.is_some_and(|detail| detail != "0" && detail != "false") {
+        Answer::Fresh(reply(snapshot, detailed(snapshot, set, &choices)))
+    } else {
+        kept.get(Key::Features(id, Values::of(&choices)), || {
+            reply(snapshot, flat(snapshot, set, &choices))
+        })
+    };
+    match sticky {
+        None => answer,
+        Some(sticky) => {
+            let held = set.holdable(&choices);
+            sticky.seal(edge, answer, &held, now)
+        }
     }
-    kept.get(Key::Features(id, Values::of(&choices)), || {
-        reply(snapshot, flat(snapshot, set, &choices))
-    })
 }
 
 /// What a request says of the requester.

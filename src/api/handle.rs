@@ -30,8 +30,8 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
     }
     let answer = match route {
         Route::Root if wants_html(request) => Answer::Asset("/index.html".to_owned()),
-        Route::Root => install::by_rollout(edge, request, Shell::Sh),
-        Route::Install(shell) => install::by_rollout(edge, request, shell),
+        Route::Root => install::by_rollout(edge, request, Shell::Sh, now),
+        Route::Install(shell) => install::by_rollout(edge, request, shell, now),
         Route::Select(shell, selector) => install::by_name(edge, shell, &selector),
         Route::Malformed(shell) => install::not_found(edge, shell, 400),
         Route::NotFound(shell) => install::not_found(edge, shell, 404),
@@ -167,7 +167,7 @@ fn preflight(route: &Route<'_>) -> Reply {
         .with("Access-Control-Allow-Methods", methods)
         .with(
             "Access-Control-Allow-Headers",
-            "Content-Type, If-None-Match, Authorization, X-API-Key, X-Caro-Id",
+            "Content-Type, If-None-Match, Authorization, X-API-Key, X-Caro-Id, X-Caro-Assignment",
         )
         .with("Access-Control-Max-Age", "86400")
 }

@@ -1,28 +1,38 @@
 //! The install paths. Every answer here is a script that an interpreter can run, errors included.
 
-use crate::core::decide::{Decision, Reason, Refusal, Selector, channel, decide, select};
+use crate::core::decide::{
+    Decision, Reason, Refusal, Selector, channel, decide, decide_held, holdable, select,
+};
 use crate::core::defaults::Defaults;
 use crate::core::identity::Unit;
 use crate::core::snapshot::{BuildId, Snapshot};
+use crate::core::time::Timestamp;
 use crate::install::render::{self, Choice, Shell};
 
 use super::edge::Edge;
 use super::reply::{Answer, Key, Reply, etag};
 use super::request::{Identity, Request};
+use super::sticky::Sticky;
 
 /// Rollout answers differ by requester, so no cache may keep or change one.
 const BY_ROLLOUT: &str = "private, no-store, no-transform";
 const BY_NAME: &str = "public, max-age=60, no-transform";
 
 /// By rollout.
-pub fn by_rollout(edge: &mut Edge, request: &impl Request, shell: Shell) -> Answer {
+pub fn by_rollout(edge: &mut Edge, request: &impl Request, shell: Shell, now: Timestamp) -> Answer {
     let identity = Identity::of(request);
     let unit: Option<Unit<'_>> = match identity.unit() {
         Ok(unit) => unit,
         Err(e) => return Answer::Fresh(failure(&edge.defaults, shell, 400, &e.to_string())),
     };
-    let decision = decide(&edge.snapshot, unit.as_ref());
-    kept(edge, decision, Choice::Rollout, shell)
+    let Some(sticky) = Sticky::of(edge, request, unit.as_ref(), now) else {
+        let decision = decide(&edge.snapshot, unit.as_ref());
+        return kept(edge, decision, Choice::Rollout, shell);
+    };
+    let decision = decide_held(&edge.snapshot, unit.as_ref(), &sticky.held);
+    let held = holdable(&edge.snapshot, decision);
+    let answer = kept(edge, decision, Choice::Rollout, shell);
+    sticky.seal(edge, answer, &held, now)
 }
 
 /// By what the path names.

@@ -128,7 +128,11 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
     let (ledger, alerts) = ledger_checks(edge);
     let signing = match &edge.signing {
         Signing::On(keys) => {
-            let keyid = keys.first().map(PublicKey::thumbprint).unwrap_or_default();
+            let keyid = keys
+                .public
+                .first()
+                .map(PublicKey::thumbprint)
+                .unwrap_or_default();
             check(true, format!("answers are signed with {keyid}"), vec![])
         }
         Signing::Broken(why) => check(

@@ -18,4 +18,5 @@ pub mod reply;
 pub mod request;
 pub mod route;
 pub mod signing;
+pub mod sticky;
 pub mod stream;

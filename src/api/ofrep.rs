@@ -18,8 +18,10 @@ use crate::wire::ofrep::{Bulk, BulkMetadata, ErrorCode, Failure, Metadata, Outco
 use crate::wire::problem::ProblemType;
 
 use super::edge::Edge;
+use super::exposures::Exposures;
 use super::reply::{Reply, etag};
 use super::request::Request;
+use super::sticky::Sticky;
 use super::stream::announced;
 
 /// Largest body, in bytes.
@@ -67,13 +69,21 @@ pub fn evaluate(
     body: &[u8],
     now: Timestamp,
 ) -> Reply {
-    let Edge {
-        snapshot,
-        exposures,
-        streams,
-        ..
-    } = edge;
-    let snapshot = &*snapshot;
+    let mut exposures = std::mem::take(&mut edge.exposures);
+    let reply = answer(edge, &mut exposures, request, key, body, now);
+    edge.exposures = exposures;
+    reply
+}
+
+fn answer(
+    edge: &Edge,
+    exposures: &mut Exposures,
+    request: &impl Request,
+    key: Option<&str>,
+    body: &[u8],
+    now: Timestamp,
+) -> Reply {
+    let snapshot = &edge.snapshot;
     let failed = |status, code, details: String| {
         let failure = Failure { key, code, details };
         reply(snapshot, status, &failure)
@@ -101,10 +111,12 @@ pub fn evaluate(
         Err(e) => return invalid(&format!("targetingKey: {e}.")),
     };
     let attributes = attributes(context);
+    let sticky = Sticky::of(edge, request, unit.as_ref(), now);
     let asking = Asking {
         unit,
         attributes: &attributes,
         now,
+        held: sticky.as_ref().map(|sticky| &sticky.held),
     };
     let release = context.get("release").and_then(Json::as_str);
     let named = release.and_then(|name| snapshot.features(name));
@@ -118,8 +130,8 @@ pub fn evaluate(
     };
     let choices = evaluate_all(snapshot, set, &asking);
     exposures.note(snapshot, set, unit, &choices, key, now);
-    match key {
-        None => all(snapshot, request, set, &choices, *streams),
+    let mut reply = match key {
+        None => all(snapshot, request, set, &choices, edge.streams),
         Some(key) => match one(snapshot, set, &choices, key) {
             Some(Outcome::Success(success)) => reply(snapshot, 200, &success),
             Some(Outcome::Failure(failure)) => reply(snapshot, 400, &failure),
@@ -128,7 +140,11 @@ pub fn evaluate(
                 failed(404, ErrorCode::FlagNotFound, details)
             }
         },
+    };
+    if let Some(sticky) = sticky {
+        sticky.add(edge, &mut reply, &set.holdable(&choices), now);
     }
+    reply
 }
 
 /// Every flag, and the switches that a client must know of.
@@ -232,7 +248,7 @@ const fn reason(reason: Reason) -> &'static str {
         | Reason::Cohort
         | Reason::Fallback
         | Reason::Rule => "TARGETING_MATCH",
-        Reason::HeldOut | Reason::Layer | Reason::Bucket => "SPLIT",
+        Reason::HeldOut | Reason::Layer | Reason::Bucket | Reason::Sticky => "SPLIT",
         Reason::NoUnit => "DEFAULT",
     }
 }

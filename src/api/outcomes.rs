@@ -87,6 +87,7 @@ pub fn report(
         unit,
         attributes: &attributes,
         now,
+        held: None,
     };
     let choices = set.map(|set| evaluate_all(snapshot, set, &asking));
     let parts = set.zip(unit).zip(choices.as_deref());

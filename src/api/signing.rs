@@ -1,5 +1,6 @@
 //! Signed answers: which are, with what, and where the public keys are.
 
+use crate::auth::assignment::AssignmentKey;
 use crate::auth::keys::{Directory, PublicKey};
 use crate::auth::signature::{Content, Message, Params, digest};
 use crate::core::time::Timestamp;
@@ -17,8 +18,16 @@ pub enum Signing {
     Off,
     /// There is one that cannot be used, and why.
     Broken(String),
-    /// With the first of these.
-    On(Vec<PublicKey>),
+    On(Keys),
+}
+
+/// What a secret holds, as far as it is needed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// The first of these signs.
+    pub public: Vec<PublicKey>,
+    /// The first of these seals.
+    pub assignment: Vec<AssignmentKey>,
 }
 
 /// The public keys are asked for again this often, in seconds: far less than the overlap of two keys.
@@ -46,7 +55,7 @@ pub fn pem(edge: &Edge) -> Option<Reply> {
 
 fn keys(edge: &Edge) -> &[PublicKey] {
     match &edge.signing {
-        Signing::On(keys) => keys,
+        Signing::On(keys) => &keys.public,
         _ => &[],
     }
 }

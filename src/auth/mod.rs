@@ -1,5 +1,6 @@
 //! Who may do what, and who said what: the table of permissions, bearer tokens, signatures. Pure; takes `now`.
 
+pub mod assignment;
 pub mod keys;
 pub mod permission;
 pub mod signature;

@@ -104,6 +104,10 @@ impl RolloutHash {
         Self(first)
     }
 
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
     /// The message of each decision's SipHash, as the golden vectors pin it.
     pub const fn to_bytes(self) -> [u8; 8] {
         self.0

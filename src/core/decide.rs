@@ -5,6 +5,19 @@ use super::config::State;
 use super::identity::Unit;
 use super::ids::{Percentage, Version};
 use super::snapshot::{Build, BuildId, Channel, Cohort, Release, Snapshot};
+use super::sticky::Held;
+
+/// What somebody who was given this may keep: the release, unless it was given by name or to everybody
+/// alike.
+pub fn holdable(snapshot: &Snapshot, decision: Decision) -> Held {
+    let mut held = Held::default();
+    let mut releases = snapshot.releases.iter();
+    let release = releases.find(|release| release.build == decision.build);
+    if let (Reason::Bucket | Reason::Sticky, Some(release)) = (decision.reason, release) {
+        held.push(release.gate, None);
+    }
+    held
+}
 
 /// Why a requester got what they got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +38,8 @@ pub enum Reason {
     Bucket,
     /// Nothing identifies the requester, and the rollout is below 100 %.
     NoUnit,
+    /// They had it before and asked to keep it.
+    Sticky,
     /// No release admits them.
     Default,
 }
@@ -43,6 +58,7 @@ impl Reason {
             Self::Cohort => "cohort",
             Self::Bucket => "bucket",
             Self::NoUnit => "no_unit",
+            Self::Sticky => "sticky",
             Self::Default => "default",
         }
     }
@@ -58,12 +74,17 @@ pub struct Decision {
 /// By rollout. The newest release that admits the requester wins, else the stable version, with
 /// the reason for which the newest release did not admit them.
 pub fn decide(snapshot: &Snapshot, unit: Option<&Unit<'_>>) -> Decision {
+    decide_held(snapshot, unit, &Held::default())
+}
+
+/// The same for somebody who brings along what they were given before.
+pub fn decide_held(snapshot: &Snapshot, unit: Option<&Unit<'_>>, held: &Held) -> Decision {
     let unit = unit.map(|unit| UnitHash::of(&snapshot.salt, unit));
-    decide_hashed(snapshot, unit.as_ref())
+    decide_hashed(snapshot, unit.as_ref(), held)
 }
 
 /// The same for somebody whose hash is known, such as a cohort's member.
-pub fn decide_hashed(snapshot: &Snapshot, unit: Option<&UnitHash>) -> Decision {
+pub fn decide_hashed(snapshot: &Snapshot, unit: Option<&UnitHash>, held: &Held) -> Decision {
     let stable = |reason| Decision {
         build: snapshot.stable,
         reason,
@@ -76,7 +97,7 @@ pub fn decide_hashed(snapshot: &Snapshot, unit: Option<&UnitHash>) -> Decision {
         if release.state == State::Draft {
             continue;
         }
-        match admit(snapshot, release, unit) {
+        match admit(snapshot, release, unit, held) {
             Ok(reason) => {
                 return Decision {
                     build: release.build,
@@ -94,6 +115,7 @@ fn admit(
     snapshot: &Snapshot,
     release: &Release,
     unit: Option<&UnitHash>,
+    held: &Held,
 ) -> Result<Reason, Reason> {
     if release.stopped {
         return Err(Reason::EmergencyStop);
@@ -121,6 +143,9 @@ fn admit(
         Ok(Reason::Bucket)
     } else if release.cohorts.iter().any(|c| bucket.is_in(c.percentage)) {
         Ok(Reason::Cohort)
+    } else if release.configured > Percentage::ZERO && held.variant(release.gate).is_some() {
+        // At 0 nobody is left: that is how a release is taken back.
+        Ok(Reason::Sticky)
     } else {
         Err(Reason::Default)
     }

@@ -13,6 +13,7 @@ use super::decide::decide_hashed;
 use super::flags::{FeatureSet, Plan};
 use super::ids::{FlagKey, Percentage};
 use super::snapshot::{BuildId, Channel, Cohort, Release, Snapshot};
+use super::sticky::Held;
 
 /// Rollouts that are multiplied exactly: `100_000^6`, times a bucket more while a further rollout is
 /// rounded, fits into 128 bits. What is further is rounded up, so that nobody who is concerned is
@@ -319,8 +320,8 @@ fn listed(before: &Snapshot, after: &Snapshot) -> Listed {
     }
     for hash in hashes {
         let unit = UnitHash::new(hash.to_be_bytes());
-        let from = decide_hashed(before, Some(&unit)).build;
-        let to = decide_hashed(after, Some(&unit)).build;
+        let from = decide_hashed(before, Some(&unit), &Held::default()).build;
+        let to = decide_hashed(after, Some(&unit), &Held::default()).build;
         match fate(before, from, after, to) {
             Fate::Enter => listed.enter += 1,
             Fate::Leave => listed.leave += 1,

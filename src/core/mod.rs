@@ -20,6 +20,7 @@ pub mod members;
 pub mod role;
 pub mod snapshot;
 pub mod stats;
+pub mod sticky;
 pub mod stop;
 pub mod table;
 pub mod time;

@@ -346,7 +346,7 @@ impl JsonSchema for ConfigDocument {
                         "type": "object",
                         "additionalProperties": false,
                         "properties": { "full_rollout": switch, "clear_stop": switch }
-                    }, "lint": { "type": "string", "enum": ["report", "block"] } }
+                    }, "lint": { "type": "string", "enum": ["report", "block"] }, "sticky": switch }
                 }
             }
         })

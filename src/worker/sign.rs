@@ -6,7 +6,8 @@ use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
-use crate::api::signing::Signing;
+use crate::api::signing::{Keys, Signing};
+use crate::auth::assignment::AssignmentKey;
 use crate::auth::keys::{Block, PublicKey, read};
 
 use super::kv::settled;
@@ -46,7 +47,7 @@ pub async fn open(env: &Env) -> Signing {
         Ok(blocks) => blocks,
         Err(why) => return Signing::Broken(why.to_owned()),
     };
-    let (mut signing, mut others) = (None, Vec::new());
+    let (mut signing, mut others, mut assignment) = (None, Vec::new(), Vec::new());
     for block in blocks {
         let der = match block {
             Block::Public(key) => {
@@ -55,6 +56,7 @@ pub async fn open(env: &Env) -> Signing {
             }
             Block::Private(der) => der,
         };
+        assignment.extend(AssignmentKey::of(&der));
         let opened = settled(open_key(&Uint8Array::from(&der[..]))).await;
         let pair = opened.map(|pair| Array::from(&pair)).ok().and_then(|pair| {
             let x = pair.get(1).as_string()?;
@@ -70,7 +72,10 @@ pub async fn open(env: &Env) -> Signing {
             others.push(public);
         }
     }
-    Signing::On(signing.into_iter().chain(others).collect())
+    Signing::On(Keys {
+        public: signing.into_iter().chain(others).collect(),
+        assignment,
+    })
 }
 
 /// Signs.

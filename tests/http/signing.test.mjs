@@ -112,6 +112,19 @@ describe("with a key", () => {
     assert.ok(isSigned(changed, path, now.publicKey, changed.body));
   });
 
+  test("who asks to stay is told what to send next time, in a signed answer", async () => {
+    const path = "/features/v1.1.0-beta";
+    const ask_ = (token) => ask(router.direct, path, { headers: { "X-Caro-Id": "a", "X-Caro-Assignment": token } });
+    const first = await ask_("new");
+    const second = await ask_(first.headers["x-caro-assignment"]);
+    assert.match(second.headers["x-caro-assignment"], /^[\w-]{30,}$/);
+    assert.equal(second.text, first.text);
+    assert.ok(isSigned(second, path, now.publicKey, second.body));
+    const script = await ask(router.direct, "/", { headers: { "X-Caro-Id": "inside", "X-Caro-Assignment": "new" } });
+    assert.ok(script.headers["x-caro-assignment"]);
+    assert.equal((await ask(router.direct, path)).headers["x-caro-assignment"], undefined);
+  });
+
   test("every key is shown, the one that signs first", async () => {
     const answer = await ask(router.direct, "/.well-known/http-message-signatures-directory");
     assert.equal(answer.headers["content-type"], "application/http-message-signatures-directory+json");

@@ -107,7 +107,8 @@ impl Engine for Caro {
             unit: Some(Unit::Id(user)),
             attributes: &attributes,
             now: Timestamp::from_millis(0),
-        };
+ held: None,
+};
         let (_, set) = self.0.features(group.name).expect("a release");
         let choices = evaluate_all(&self.0, set, &asking);
         choices.iter().map(|choice| choice.on).for_each(is);

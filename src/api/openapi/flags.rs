@@ -10,7 +10,12 @@ use crate::wire::schema::Text;
 
 pub(super) fn operations() -> Vec<Operation> {
     let all = Operation {
-        parameters: vec!["X-Caro-Id", "If-None-Match", "flagConfigEtag"],
+        parameters: vec![
+            "X-Caro-Id",
+            "X-Caro-Assignment",
+            "If-None-Match",
+            "flagConfigEtag",
+        ],
         answers: vec![
             Answer::new(200, "Each flag, or why it could not be evaluated.")
                 .json(of::<Bulk<'static>>)
@@ -26,7 +31,7 @@ pub(super) fn operations() -> Vec<Operation> {
         )
     };
     let one = Operation {
-        parameters: vec!["flagKey", "X-Caro-Id"],
+        parameters: vec!["flagKey", "X-Caro-Id", "X-Caro-Assignment"],
         answers: vec![
             Answer::new(200, "The flag.")
                 .json(of::<Success<'static>>)

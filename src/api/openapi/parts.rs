@@ -129,6 +129,13 @@ pub(super) fn parameters(g: &mut SchemaGenerator) -> Value {
             "Who asks. Else their network counts.",
         ),
         (
+            "X-Caro-Assignment",
+            "header",
+            "X-Caro-Assignment",
+            text.clone(),
+            "`new`, or what the last answer said: to stay where one is when a percentage goes down.",
+        ),
+        (
             "Accept",
             "header",
             "Accept",

@@ -8,7 +8,7 @@ use crate::wire::schema::{Features, Text};
 const SCRIPT: &str = "text/plain; charset=utf-8";
 
 /// What says who asks.
-const IDENTITY: [&str; 2] = ["id", "X-Caro-Id"];
+const IDENTITY: [&str; 3] = ["id", "X-Caro-Id", "X-Caro-Assignment"];
 
 /// Headers of a script.
 const CHOSEN: [&str; 4] = [

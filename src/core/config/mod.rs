@@ -254,8 +254,8 @@ impl KillSwitches {
     }
 }
 
-/// Who has to agree to what.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Who has to agree to what, and what else holds for everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Reaching 100 % wants a second release manager.
     pub approve_full_rollout: bool,
@@ -263,6 +263,19 @@ pub struct Policy {
     pub approve_clear_stop: bool,
     /// What lint calls an error stops a change that brings it.
     pub lint_blocks: bool,
+    /// Whether requesters may ask to stay where they are when a percentage goes down.
+    pub sticky: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            approve_full_rollout: false,
+            approve_clear_stop: false,
+            lint_blocks: false,
+            sticky: true,
+        }
+    }
 }
 
 /// Everything the edge needs.

@@ -94,8 +94,10 @@ fn policy(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Policy> {
             None
         }
     });
+    let sticky = o.optional(d, "sticky", Decoder::bool);
     o.finish(d);
     Some(Policy {
+        sticky: sticky.unwrap_or(true),
         lint_blocks: lint_blocks.unwrap_or(false),
         ..approvals.unwrap_or_default()
     })

@@ -1,9 +1,11 @@
 //! The features of one requester: which variant of each, and why.
 
 mod order;
+mod reason;
 mod resolve;
 
 pub use order::order;
+pub use reason::Reason;
 pub(super) use resolve::{Features, cohorts};
 
 use std::rc::Rc;
@@ -20,99 +22,9 @@ use super::ids::{CohortName, FlagKey, Percentage};
 use super::json::Json;
 use super::members::Members;
 use super::snapshot::{Cohort, Snapshot};
+use super::sticky::Held;
 use super::table::Table;
 use super::time::Timestamp;
-
-/// Why a feature answers what it answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// The same for everybody.
-    Static,
-    /// Switched off.
-    Disabled,
-    /// A kill switch is on.
-    Killed,
-    /// An emergency stop is on.
-    Stopped,
-    /// Outside its schedule.
-    Scheduled,
-    /// A feature that it waits for answers otherwise.
-    Prerequisite,
-    /// On the deny list.
-    Denied,
-    /// In a cohort that is always in.
-    Cohort,
-    /// Another feature names it as its fallback, and is off.
-    Fallback,
-    /// A rule holds.
-    Rule,
-    /// In the holdout.
-    HeldOut,
-    /// Outside its share of the layer.
-    Layer,
-    /// By the bucket, in or out.
-    Bucket,
-    /// Nothing identifies the requester, and it is not for everybody.
-    NoUnit,
-}
-
-impl Reason {
-    pub const ALL: [Self; 14] = [
-        Self::Static,
-        Self::Disabled,
-        Self::Killed,
-        Self::Stopped,
-        Self::Scheduled,
-        Self::Prerequisite,
-        Self::Denied,
-        Self::Cohort,
-        Self::Fallback,
-        Self::Rule,
-        Self::HeldOut,
-        Self::Layer,
-        Self::Bucket,
-        Self::NoUnit,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Static => "static",
-            Self::Disabled => "disabled",
-            Self::Killed => "killed",
-            Self::Stopped => "stopped",
-            Self::Scheduled => "scheduled",
-            Self::Prerequisite => "prerequisite",
-            Self::Denied => "denied",
-            Self::Cohort => "cohort",
-            Self::Fallback => "fallback",
-            Self::Rule => "rule",
-            Self::HeldOut => "holdout",
-            Self::Layer => "layer",
-            Self::Bucket => "bucket",
-            Self::NoUnit => "no_unit",
-        }
-    }
-
-    /// In a sentence.
-    pub const fn detail(self) -> &'static str {
-        match self {
-            Self::Static => "the same for everybody",
-            Self::Disabled => "switched off",
-            Self::Killed => "a kill switch is on",
-            Self::Stopped => "an emergency stop is on",
-            Self::Scheduled => "outside its schedule",
-            Self::Prerequisite => "a feature that it waits for answers otherwise",
-            Self::Denied => "the requester is on the deny list",
-            Self::Cohort => "the requester is in a cohort that always gets it",
-            Self::Fallback => "another feature falls back to it",
-            Self::Rule => "a rule holds",
-            Self::HeldOut => "the requester is in the holdout",
-            Self::Layer => "the requester is in another part of the layer",
-            Self::Bucket => "by the requester's bucket",
-            Self::NoUnit => "nothing identifies the requester",
-        }
-    }
-}
 
 /// What one requester gets of one feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +46,8 @@ pub struct Flag {
     pub fallback: Option<FlagKey>,
     /// Whether its numbers are fractional: then also those that happen to be whole.
     pub(super) is_float: bool,
+    /// By which it is known to those who keep it; `None` where nobody can.
+    pub(super) rollout: Option<RolloutHash>,
 }
 
 /// A value as it is answered.
@@ -264,6 +178,21 @@ impl FeatureSet {
         self.has_rules
     }
 
+    /// What somebody who was given these may keep: what they have by their bucket, or like everybody now.
+    pub fn holdable(&self, choices: &[Choice]) -> Held {
+        let mut held = Held::default();
+        for (_, flag, choice) in self.chosen(choices) {
+            let by_share = matches!(
+                choice.reason,
+                Reason::Bucket | Reason::Rule | Reason::Static | Reason::Sticky
+            );
+            if let (true, true, Some(rollout)) = (choice.on, by_share, flag.rollout) {
+                held.push(rollout, flag.variant(choice).map(|variant| &variant.name));
+            }
+        }
+        held
+    }
+
     /// The experiments among them that a requester takes part in, with the variant and what they are
     /// counted as.
     pub fn taking_part<'a>(
@@ -316,6 +245,8 @@ pub struct Asking<'a> {
     pub unit: Option<Unit<'a>>,
     pub attributes: &'a [(&'a str, Attribute<'a>)],
     pub now: Timestamp,
+    /// What they were given before and want to keep.
+    pub held: Option<&'a Held>,
 }
 
 impl<'a> Asking<'a> {
@@ -325,6 +256,7 @@ impl<'a> Asking<'a> {
             unit,
             attributes: &[],
             now,
+            held: None,
         }
     }
 }
@@ -425,8 +357,14 @@ fn choice(flag: &Flag, gate: &Gate, who: &Hashed<'_>, choices: &[Choice]) -> Cho
     if gate.only.as_ref().is_some_and(|only| !only.holds(who)) {
         return off(Reason::Rule);
     }
-    // Who is in gets what is served; of a split, what their bucket says.
-    let on = |serve: &Serve, reason| match served(gate, serve, hash) {
+    let kept = |serve: &Serve| {
+        let name = who.asking.held?.variant(flag.rollout?)?;
+        let variant = flag.variants.iter().position(|v| v.name.as_str() == name)?;
+        let variant = u8::try_from(variant).ok()?;
+        is_served(serve, variant).then_some(variant)
+    };
+    // Who is in gets what is served; of a split, what their bucket says, or what they keep.
+    let on = |serve: &Serve, reason| match kept(serve).or_else(|| served(gate, serve, hash)) {
         Some(variant) => Choice {
             variant,
             on: true,
@@ -454,9 +392,13 @@ fn choice(flag: &Flag, gate: &Gate, who: &Hashed<'_>, choices: &[Choice]) -> Cho
         None => percentage == Percentage::FULL,
     };
     if let Some(rule) = gate.rules.iter().find(|rule| rule.when.holds(who)) {
+        let serve = rule.serve.as_ref().unwrap_or(&gate.serve);
         return match (below(rule.percentage), hash) {
-            (true, _) => on(rule.serve.as_ref().unwrap_or(&gate.serve), Reason::Rule),
+            (true, _) => on(serve, Reason::Rule),
             (false, None) => off(Reason::NoUnit),
+            _ if rule.percentage > Percentage::ZERO && kept(serve).is_some() => {
+                on(serve, Reason::Sticky)
+            }
             (false, Some(_)) => off(Reason::Rule),
         };
     }
@@ -477,7 +419,19 @@ fn choice(flag: &Flag, gate: &Gate, who: &Hashed<'_>, choices: &[Choice]) -> Cho
     match (below(gate.percentage), hash) {
         (true, _) => on(&gate.serve, Reason::Bucket),
         (false, None) => off(Reason::NoUnit),
+        // At 0 nobody is left: that is how a feature is taken back.
+        _ if gate.percentage > Percentage::ZERO && kept(&gate.serve).is_some() => {
+            on(&gate.serve, Reason::Sticky)
+        }
         (false, Some(_)) => off(Reason::Bucket),
+    }
+}
+
+/// Whether anybody can get a variant.
+fn is_served(serve: &Serve, variant: u8) -> bool {
+    match serve {
+        Serve::One(one) => *one == variant,
+        Serve::Split(ranges) => ranges.iter().any(|r| r.variant == variant && r.from < r.to),
     }
 }
 

@@ -186,6 +186,9 @@ impl<'a> Features<'a> {
             variants,
             off,
             is_float,
+            rollout: said
+                .feature()
+                .map(|feature| RolloutHash::of(Purpose::Gate, &feature.rollout_id)),
             plan: self.plan(key, said, off, is_fallback),
             fallback: said.feature().and_then(|feature| feature.fallback.clone()),
         }
