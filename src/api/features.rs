@@ -13,9 +13,12 @@ use super::reply::{Answer, Key, Reply, etag};
 use super::request::{Identity, Request, query_value};
 use super::sticky::Sticky;
 
-/// A requester's own answer, asked for anew each time: a kill switch must not wait in a cache, and
-/// the `ETag` makes asking cheap.
-const CACHE: &str = "private, no-cache";
+/// A requester's own answer. A client that asks every hour asks the router each time; one that is started again
+/// and again does not.
+const CACHE: &str = "private, max-age=60";
+
+/// While something is stopped or killed nobody waits to hear that it no longer is, or that more is.
+const CACHE_STOPPED: &str = "private, no-cache";
 
 /// What a query may say of the requester, for rules.
 const ATTRIBUTES: [&str; 3] = ["os", "arch", "locale"];
@@ -85,8 +88,14 @@ fn reply(snapshot: &Snapshot, body: Option<String>) -> Reply {
     let body = body.unwrap_or_default();
     let tag = etag(&body);
     let revision = snapshot.revision.unwrap_or(0).to_string();
-    let reply = Reply::json(200, CACHE, body)
+    let cache = match snapshot.is_calm() {
+        true => CACHE,
+        false => CACHE_STOPPED,
+    };
+    let reply = Reply::json(200, cache, body)
         .with("ETag", tag)
+        // The same address is asked for others by who they are.
+        .with("Vary", "X-Caro-Id, X-Caro-Assignment")
         .with("X-Caro-Revision", revision)
         .signed();
     if snapshot.is_fallback() {
@@ -118,6 +127,9 @@ struct Detail<'a> {
     value: Value<'a>,
     variant: &'a str,
     reason: &'static str,
+    /// What to tell whoever has it, while it is being rolled out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    banner: Option<String>,
 }
 
 /// The same with variants and reasons.
@@ -128,6 +140,7 @@ fn detailed(snapshot: &Snapshot, set: &FeatureSet, choices: &[Choice]) -> Option
             value: flag.value(choice),
             variant: variant.map_or("", |v| v.name.as_str()),
             reason: choice.reason.as_str(),
+            banner: flag.banner(key, choice),
         };
         (key.as_str(), detail)
     });
@@ -136,6 +149,7 @@ fn detailed(snapshot: &Snapshot, set: &FeatureSet, choices: &[Choice]) -> Option
             value: Value::Switch(true),
             variant: "on",
             reason: "killed",
+            banner: None,
         };
         (*name, detail)
     });

@@ -68,6 +68,9 @@ pub fn evaluate(
     body: Option<&[u8]>,
     now: Timestamp,
 ) -> Reply {
+    if let Some(refused) = ofrep::refused(edge, request) {
+        return refused;
+    }
     let Some(body) = body else {
         let detail = format!("At most {} bytes are taken here.", ofrep::MAX_BODY_BYTES);
         return Reply::problem(ProblemType::BodyTooLarge, &detail);

@@ -7,10 +7,12 @@
 
 use serde::Serialize;
 
+use crate::auth::token::{TokenHash, bearer as bearer_token};
 use crate::core::condition::Attribute;
 use crate::core::config::KillSwitches;
 use crate::core::flags::{Asking, Choice, FeatureSet, Flag, Reason, Value, evaluate_all};
 use crate::core::identity::Unit;
+use crate::core::ids::FlagKey;
 use crate::core::json::Json;
 use crate::core::snapshot::Snapshot;
 use crate::core::time::Timestamp;
@@ -59,6 +61,29 @@ pub fn attributes(context: &Json) -> Vec<(&str, Attribute<'_>)> {
         .filter_map(|(name, value)| Some((name.as_str(), Attribute::of(value)?)))
         .take(MAX_ATTRIBUTES)
         .collect()
+}
+
+/// The answer to who may not evaluate, where the policy has keys.
+pub fn refused(edge: &Edge, request: &impl Request) -> Option<Reply> {
+    let keys = edge.config()?.policy.ofrep_keys.as_ref()?;
+    let given = key_of(request).map(|key| TokenHash::of(&key));
+    // Each is compared, whether or not one was found.
+    let known = keys
+        .values()
+        .filter(|hash| given.as_ref().is_some_and(|given| given.is(hash)));
+    if known.count() > 0 {
+        return None;
+    }
+    let detail = "Send a key as Authorization: Bearer or X-API-Key; the policy asks for one.";
+    let reply = Reply::problem(ProblemType::Unauthorized, detail);
+    Some(reply.with("WWW-Authenticate", "Bearer realm=\"caro-edge\""))
+}
+
+/// The key that a client sends.
+pub fn key_of(request: &impl Request) -> Option<String> {
+    let bearer = request.header("authorization");
+    let bearer = bearer.as_deref().and_then(bearer_token).map(str::to_owned);
+    bearer.or_else(|| request.header("x-api-key").filter(|key| !key.is_empty()))
 }
 
 /// Answers for one flag, or for all.
@@ -158,7 +183,7 @@ fn all(
     let streams = announced();
     let chosen = set.chosen(choices);
     let mut flags: Vec<Outcome<'_>> = chosen
-        .map(|(key, flag, choice)| outcome(snapshot, key.as_str(), flag, choice))
+        .map(|(key, flag, choice)| outcome(snapshot, key, flag, choice))
         .collect();
     let switches = KillSwitches::default().client();
     flags.extend(switches.map(|(name, ..)| switch(snapshot, name)));
@@ -191,7 +216,7 @@ fn one<'a>(
 ) -> Option<Outcome<'a>> {
     let mut chosen = set.chosen(choices);
     let found = chosen.find(|(k, ..)| k.as_str() == key);
-    let flag = found.map(|(key, flag, choice)| outcome(snapshot, key.as_str(), flag, choice));
+    let flag = found.map(|(key, flag, choice)| outcome(snapshot, key, flag, choice));
     flag.or_else(|| {
         let switches = KillSwitches::default().client();
         let known = switches.iter().find(|(name, ..)| *name == key);
@@ -199,11 +224,16 @@ fn one<'a>(
     })
 }
 
-fn outcome<'a>(snapshot: &Snapshot, key: &'a str, flag: &'a Flag, choice: Choice) -> Outcome<'a> {
+fn outcome<'a>(
+    snapshot: &Snapshot,
+    key: &'a FlagKey,
+    flag: &'a Flag,
+    choice: Choice,
+) -> Outcome<'a> {
     let variant = flag.variant(choice);
     match variant {
         Some(variant) if choice.reason != Reason::NoUnit => Outcome::Success(Success {
-            key,
+            key: key.as_str(),
             value: flag.value(choice),
             variant: variant.name.as_str(),
             reason: reason(choice.reason),
@@ -211,10 +241,11 @@ fn outcome<'a>(snapshot: &Snapshot, key: &'a str, flag: &'a Flag, choice: Choice
                 revision: snapshot.revision.unwrap_or(0),
                 why: choice.reason.as_str(),
                 fallback: flag.fallback.as_ref().map(|key| key.as_str()),
+                banner: flag.banner(key, choice),
             },
         }),
         _ => Outcome::Failure(Failure {
-            key: Some(key),
+            key: Some(key.as_str()),
             code: ErrorCode::TargetingKeyMissing,
             details: "This flag is not the same for everybody: send context.targetingKey."
                 .to_owned(),
@@ -234,6 +265,7 @@ fn switch<'a>(snapshot: &Snapshot, name: &'static str) -> Outcome<'a> {
             revision: snapshot.revision.unwrap_or(0),
             why: if on { "killed" } else { "static" },
             fallback: None,
+            banner: None,
         },
     })
 }

@@ -1,6 +1,7 @@
 //! The pure part: no clock, randomness, environment, HTTP or async. It takes `now` and bytes, and
 //! gives values, so every rule here is tested natively.
 
+pub mod banner;
 pub mod bucket;
 pub mod condition;
 pub mod config;

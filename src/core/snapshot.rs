@@ -96,6 +96,8 @@ pub struct Snapshot {
     pub killed: bool,
     /// Kill switches that clients must know of and that are on.
     pub client_kills: Vec<&'static str>,
+    /// Whether a feature or a cohort is killed.
+    pub(super) kills_features: bool,
     pub stable: BuildId,
     /// By version, lowest first.
     pub(super) builds: Vec<Build>,
@@ -126,6 +128,7 @@ impl Snapshot {
             revision: None,
             killed: false,
             client_kills: Vec::new(),
+            kills_features: false,
             stable: BuildId(0),
             builds: vec![Build {
                 version: defaults.stable.clone(),
@@ -228,6 +231,8 @@ impl Snapshot {
                 .into_iter()
                 .filter_map(|(name, on, _)| on.then_some(name))
                 .collect(),
+            kills_features: !config.kill_switches.features.is_empty()
+                || !config.kill_switches.cohorts.is_empty(),
             stable,
             builds,
             releases,
@@ -240,6 +245,15 @@ impl Snapshot {
             feature_sets,
             stop,
         }
+    }
+
+    /// Whether nothing is stopped or killed, and a configuration was read.
+    pub fn is_calm(&self) -> bool {
+        let nothing = self.stop == Stop::None && !self.killed && self.client_kills.is_empty();
+        nothing
+            && !self.kills_features
+            && !self.is_fallback()
+            && !self.releases.iter().any(|r| r.stopped)
     }
 
     /// Whether these are the compiled-in defaults.

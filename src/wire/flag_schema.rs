@@ -308,6 +308,13 @@ pub(super) fn feature(g: &mut SchemaGenerator, in_patch: bool) -> Schema {
         ("layer", layer(&key, &percentage)),
         ("holdout", key.clone()),
         ("fallback", key.clone()),
+        (
+            "title",
+            json_schema!({
+                "type": "string", "minLength": 1, "maxLength": 80, "pattern": PRINTABLE,
+                "description": "What it is called to people, in the banner."
+            }),
+        ),
         ("rollout_id", key),
         (
             "on_emergency",

@@ -30,6 +30,9 @@ pub struct Metadata<'a> {
     /// The flag that whoever does not get this one gets instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<&'a str>,
+    /// What to tell whoever has it, while it is being rolled out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub banner: Option<String>,
 }
 
 /// Why something could not be evaluated.

@@ -346,7 +346,15 @@ impl JsonSchema for ConfigDocument {
                         "type": "object",
                         "additionalProperties": false,
                         "properties": { "full_rollout": switch, "clear_stop": switch }
-                    }, "lint": { "type": "string", "enum": ["report", "block"] }, "sticky": switch }
+                    }, "lint": { "type": "string", "enum": ["report", "block"] }, "sticky": switch, "ofrep": {
+                        "type": "object",
+                        "required": ["keys"],
+                        "additionalProperties": false,
+                        "properties": { "keys": {
+                            "type": "object", "propertyNames": key,
+                            "additionalProperties": { "type": "string", "pattern": "^[0-9a-f]{64}$" }
+                        } }
+                    } }
                 }
             }
         })

@@ -167,10 +167,21 @@ pub fn not_counted(why: &str) -> Reply {
 }
 
 /// The answer to whoever reports too much.
-pub async fn limited(incoming: &Incoming, env: &Env) -> Option<Reply> {
+pub async fn reports_limited(incoming: &Incoming, env: &Env) -> Option<Reply> {
     let key = throttle::address_key(incoming)?;
     let over = is_over(env, "REPORT_LIMIT", key).await;
     over.then(|| throttle::too_many("Too many reports from this address.").open())
+}
+
+/// The answer to whoever evaluates too much.
+pub async fn evaluations_limited(incoming: &Incoming, env: &Env) -> Option<Reply> {
+    let key = throttle::client_key(incoming)?;
+    let over = is_over(env, "OFREP_LIMIT", key).await;
+    over.then(|| {
+        throttle::too_many("Too many evaluations by this client.")
+            .open()
+            .with("Access-Control-Expose-Headers", "Retry-After")
+    })
 }
 
 /// What is in force, whatever KV has yet.

@@ -125,6 +125,9 @@ async fn wait(
         Later::Control => return gate::call(&incoming, &request, &env).await,
         Later::Asset(path) => path,
         Later::Evaluate => {
+            if let Some(refused) = gate::evaluations_limited(&incoming, &env).await {
+                return convert::respond_with(&refused, false);
+            }
             let bytes = body(&request).await?;
             let wanted = told(&incoming);
             if with_edge(&env, |edge| edge.wants_revision(wanted, now()))
@@ -140,7 +143,7 @@ async fn wait(
         }
         Later::Stream => return stream::connect(&env, &incoming).await,
         Later::Report => {
-            if let Some(refused) = gate::limited(&incoming, &env).await {
+            if let Some(refused) = gate::reports_limited(&incoming, &env).await {
                 return convert::respond_with(&refused, false);
             }
             let bytes = body(&request).await?;

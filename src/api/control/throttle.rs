@@ -31,6 +31,12 @@ pub fn address_key(request: &impl Request) -> Option<String> {
         .map(|address| key(&address))
 }
 
+/// What an evaluation counts for: the client's key, else its address; hashed.
+pub fn client_key(request: &impl Request) -> Option<String> {
+    let key_ = crate::api::ofrep::key_of(request);
+    key_.map(|text| key(&text)).or_else(|| address_key(request))
+}
+
 fn key(text: &str) -> String {
     to_hex(Sha256::digest(text.as_bytes()).split_at(16).0)
 }

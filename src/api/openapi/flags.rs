@@ -117,6 +117,6 @@ fn post(path: &'static str, id: &'static str, summary: &'static str) -> Operatio
             examples: vec![("a requester", context)],
         }),
         answers: Vec::new(),
-        problems: vec![413],
+        problems: vec![401, 413, 429],
     }
 }

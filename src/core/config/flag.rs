@@ -21,6 +21,9 @@ const MAX_PREREQUISITES: usize = 10;
 /// The most bytes of a paper's text.
 const MAX_PAPER: usize = 1000;
 
+/// The most bytes of a title.
+const MAX_TITLE: usize = 80;
+
 /// Where a feature is in its life (seed 001, "Feature Lifecycle").
 pub const STAGES: [&str; 5] = ["development", "internal", "beta", "ga", "deprecated"];
 
@@ -98,6 +101,8 @@ pub struct Feature {
     pub holdout: Option<FlagKey>,
     /// The feature that whoever is not in gets instead: for them that one is on.
     pub fallback: Option<FlagKey>,
+    /// What it is called to people.
+    pub title: Option<Arc<str>>,
     /// What its buckets are drawn from; kept when the feature is renamed.
     pub rollout_id: String,
     pub on_emergency: OnEmergency,
@@ -121,6 +126,7 @@ impl Feature {
             layer: None,
             holdout: None,
             fallback: None,
+            title: None,
             rollout_id: format!("feature/{key}"),
             on_emergency: OnEmergency::Off,
         }
@@ -241,6 +247,17 @@ pub(super) fn feature(
             _ => d.report(at, "must be \"off\" or \"keep\""),
         }
         Some(())
+    });
+    feature.title = o.optional(d, "title", |d, json, at| {
+        let title = d.string(json, at)?;
+        let ok = (1..=MAX_TITLE).contains(&title.len()) && !title.chars().any(char::is_control);
+        if !ok {
+            d.report(
+                at,
+                format!("must be 1 to {MAX_TITLE} bytes of printable text"),
+            );
+        }
+        ok.then(|| title.into())
     });
     papers(d, &mut o, &["risks", "metrics"]);
     o.finish(d);

@@ -95,9 +95,27 @@ fn policy(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Policy> {
         }
     });
     let sticky = o.optional(d, "sticky", Decoder::bool);
+    let ofrep_keys = o.optional(d, "ofrep", |d, json, at| {
+        let mut o = d.object(json, at)?;
+        let keys = o.required(d, "keys", |d, json, at| {
+            d.table(json, at, |d, _, json, at| {
+                let text = d.string(json, at)?;
+                if hex::<32>(text).is_none() {
+                    d.report(
+                        at,
+                        "must be the SHA-256 of a key: 64 lowercase hexadecimal digits",
+                    );
+                }
+                Some(text.to_owned())
+            })
+        });
+        o.finish(d);
+        keys
+    });
     o.finish(d);
     Some(Policy {
         sticky: sticky.unwrap_or(true),
+        ofrep_keys,
         lint_blocks: lint_blocks.unwrap_or(false),
         ..approvals.unwrap_or_default()
     })

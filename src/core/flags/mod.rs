@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use super::banner::banner;
 use super::bucket::{Bucket, RolloutHash, UnitHash, draw};
 use super::condition::{Attribute, Condition, Subject};
 use super::config::{Serve, Variant};
@@ -46,6 +47,8 @@ pub struct Flag {
     pub fallback: Option<FlagKey>,
     /// Whether its numbers are fractional: then also those that happen to be whole.
     pub(super) is_float: bool,
+    /// What it is called to people.
+    pub(super) title: Option<Arc<str>>,
     /// By which it is known to those who keep it; `None` where nobody can.
     pub(super) rollout: Option<RolloutHash>,
 }
@@ -85,6 +88,14 @@ impl Flag {
 
     pub fn variant(&self, choice: Choice) -> Option<&Variant> {
         self.variants.get(usize::from(choice.variant))
+    }
+
+    /// What whoever has it is told while it is being rolled out.
+    pub fn banner(&self, key: &FlagKey, choice: Choice) -> Option<String> {
+        match &self.plan {
+            Plan::Gate(gate) if choice.on => banner(key, self.title.as_deref(), gate.percentage),
+            _ => None,
+        }
     }
 
     /// The value of what was chosen.

@@ -186,6 +186,7 @@ impl<'a> Features<'a> {
             variants,
             off,
             is_float,
+            title: said.feature().and_then(|feature| feature.title.clone()),
             rollout: said
                 .feature()
                 .map(|feature| RolloutHash::of(Purpose::Gate, &feature.rollout_id)),
