@@ -61,7 +61,7 @@ fn snapshot(experiment: &Value) -> Snapshot {
 /// The variant, and whether they take part.
 fn gets(snapshot: &Snapshot, id: &str, now: Timestamp) -> (String, bool, Reason) {
     let unit = Unit::from_id(id).unwrap();
-    let set = snapshot.everybodys_features().unwrap();
+    let (_, set) = snapshot.everybodys_features().unwrap();
     let choices = evaluate_all(snapshot, set, &Asking::unit(unit, now));
     let mut chosen = set.chosen(&choices);
     let (_, flag, choice) = chosen

@@ -2,6 +2,8 @@
 //! No clock and no I/O: the Worker asks [`Edge::next`] what to do, reads, and calls
 //! [`Edge::apply`]. Every rule about stale, broken or missing configuration is here.
 
+use sha2::{Digest, Sha256};
+
 use crate::core::config::Config;
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
@@ -12,6 +14,7 @@ use crate::core::time::Timestamp;
 use crate::wire::looks::LedgerLook;
 
 use super::exposures::Exposures;
+use super::fragments::Fragments;
 use super::install;
 use super::reply::Kept;
 use super::signing::Signing;
@@ -94,7 +97,10 @@ pub struct Edge {
     pub snapshot: Snapshot,
     pub kept: Kept,
     pub signing: Signing,
+    pub fragments: Fragments,
     pub exposures: Exposures,
+    /// Stands for everything that answers are made from: the same in every isolate that has the same.
+    pub digest: [u8; 32],
     /// Whether clients can be told of changes.
     pub streams: bool,
     /// Counts snapshots, so that whoever derives things from one knows when they are old.
@@ -108,6 +114,8 @@ pub struct Edge {
     /// What the ledger said of itself last, or why it said nothing.
     pub ledger: Option<(Result<LedgerLook, String>, Timestamp)>,
     config: Option<Config>,
+    /// SHA-256 of its text.
+    text_digest: [u8; 32],
     /// The document last looked at, good or bad, so that it is parsed once per change.
     seen: Option<String>,
     /// The stop's value; `None` until it was read once.
@@ -134,7 +142,10 @@ impl Edge {
             var_problems,
             kept: Kept::default(),
             signing: Signing::default(),
+            fragments: Fragments::default(),
             exposures: Exposures::default(),
+            digest: [0; 32],
+            text_digest: [0; 32],
             streams: false,
             generation: 0,
             confirmed: None,
@@ -315,6 +326,7 @@ impl Edge {
         }
         self.edited |= !value.is_ledgers();
         let parsed = value.config();
+        let text_digest = Sha256::digest(&value.text).into();
         self.seen = Some(value.text);
         let served = self.config.as_ref().map_or(0, |config| config.revision);
         match parsed {
@@ -334,6 +346,7 @@ impl Edge {
                 self.config_problems.clear();
                 let changed = self.config.as_ref() != Some(&config);
                 self.config = Some(config);
+                self.text_digest = text_digest;
                 changed
             }
         }
@@ -356,6 +369,7 @@ impl Edge {
             && let Ok(config) = Config::parse(text)
         {
             self.config = Some(config);
+            self.text_digest = Sha256::digest(text).into();
             self.rebuild();
         }
     }
@@ -387,6 +401,16 @@ impl Edge {
             _ => Snapshot::fallback(&self.defaults, stop),
         };
         self.kept = Kept::default();
+        self.fragments = Fragments::default();
+        let mut digest = Sha256::new()
+            .chain_update(self.text_digest)
+            .chain_update([u8::from(self.snapshot.is_fallback())])
+            .chain_update(value.unwrap_or_default());
+        for (key, on) in self.defaults.features.iter() {
+            digest.update(key.as_str());
+            digest.update([u8::from(*on)]);
+        }
+        self.digest = digest.finalize().into();
         self.generation = self.generation.wrapping_add(1);
         install::render_ahead(self);
     }

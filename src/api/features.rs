@@ -1,14 +1,15 @@
 //! `GET /features/{release}`: the flat map that a caro process asks for.
 
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::Serializer;
 
 use crate::core::condition::Attribute;
 use crate::core::flags::{Asking, Choice, FeatureSet, Value, Values, evaluate_all};
-use crate::core::snapshot::Snapshot;
+use crate::core::snapshot::{FeatureSetId, Snapshot};
 use crate::core::time::Timestamp;
 use crate::wire::problem::ProblemType;
 
 use super::edge::Edge;
+use super::fragments::{Form, Fragments};
 use super::reply::{Answer, Key, Reply, etag};
 use super::request::{Identity, Request, query_value};
 use super::sticky::Sticky;
@@ -36,6 +37,7 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestam
         snapshot,
         kept,
         exposures,
+        fragments,
         ..
     } = edge;
     let Some((id, set)) = snapshot.features(release) else {
@@ -63,7 +65,8 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestam
         Answer::Fresh(reply(snapshot, detailed(snapshot, set, &choices)))
     } else {
         kept.get(Key::Features(id, Values::of(&choices)), || {
-            reply(snapshot, flat(snapshot, set, &choices))
+            let body = flat(snapshot, fragments, (id, set), &choices);
+            reply(snapshot, Some(body))
         })
     };
     match sticky {
@@ -107,18 +110,33 @@ fn reply(snapshot: &Snapshot, body: Option<String>) -> Reply {
 
 /// Every feature's value, then the kill switches that are on: a client takes the OR of all its
 /// sources, so one that is off need not be said.
-fn flat(snapshot: &Snapshot, set: &FeatureSet, choices: &[Choice]) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut serializer = serde_json::Serializer::new(&mut bytes);
-    let mut map = serializer.serialize_map(None).ok()?;
-    for (key, flag, choice) in set.chosen(choices) {
-        map.serialize_entry(key, &flag.value(choice)).ok()?;
-    }
+fn flat(
+    snapshot: &Snapshot,
+    fragments: &mut Fragments,
+    (id, set): (FeatureSetId, &FeatureSet),
+    choices: &[Choice],
+) -> String {
+    let mut body = String::with_capacity(40 * choices.len() + 2);
+    body.push('{');
+    fragments.join(
+        &mut body,
+        (id, Form::Flat),
+        set,
+        choices,
+        |key, flag, choice| {
+            // Values are JSON, and a key needs no escaping.
+            let value = serde_json::to_string(&flag.value(choice)).unwrap_or_default();
+            format!("\"{key}\":{value}")
+        },
+    );
     for name in &snapshot.client_kills {
-        map.serialize_entry(name, &true).ok()?;
+        if !body.ends_with('{') {
+            body.push(',');
+        }
+        body.push_str(&format!("\"{name}\":true"));
     }
-    map.end().ok()?;
-    String::from_utf8(bytes).ok()
+    body.push('}');
+    body
 }
 
 /// One feature with variant and reason.

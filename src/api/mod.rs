@@ -5,6 +5,7 @@ pub mod control;
 pub mod edge;
 pub mod exposures;
 pub mod features;
+pub mod fragments;
 pub mod handle;
 pub mod install;
 pub mod looks;

@@ -6,22 +6,26 @@
 //! one bucket.
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::auth::token::{TokenHash, bearer as bearer_token};
 use crate::core::condition::Attribute;
 use crate::core::config::KillSwitches;
-use crate::core::flags::{Asking, Choice, FeatureSet, Flag, Reason, Value, evaluate_all};
+use crate::core::flags::{
+    Asking, Choice, FeatureSet, Flag, Reason, Value, evaluate_all, evaluate_one,
+};
 use crate::core::identity::Unit;
 use crate::core::ids::FlagKey;
 use crate::core::json::Json;
-use crate::core::snapshot::Snapshot;
+use crate::core::snapshot::{FeatureSetId, Snapshot};
 use crate::core::time::Timestamp;
-use crate::wire::ofrep::{Bulk, BulkMetadata, ErrorCode, Failure, Metadata, Outcome, Success};
+use crate::wire::ofrep::{BulkMetadata, ErrorCode, Failure, Metadata, Outcome, Success};
 use crate::wire::problem::ProblemType;
 
 use super::edge::Edge;
 use super::exposures::Exposures;
-use super::reply::{Reply, etag};
+use super::fragments::{Form, Fragments};
+use super::reply::{Reply, tag, tags_name};
 use super::request::Request;
 use super::sticky::Sticky;
 use super::stream::announced;
@@ -95,14 +99,23 @@ pub fn evaluate(
     now: Timestamp,
 ) -> Reply {
     let mut exposures = std::mem::take(&mut edge.exposures);
-    let reply = answer(edge, &mut exposures, request, key, body, now);
+    let mut fragments = std::mem::take(&mut edge.fragments);
+    let reply = answer(
+        edge,
+        (&mut exposures, &mut fragments),
+        request,
+        key,
+        body,
+        now,
+    );
     edge.exposures = exposures;
+    edge.fragments = fragments;
     reply
 }
 
 fn answer(
     edge: &Edge,
-    exposures: &mut Exposures,
+    (exposures, fragments): (&mut Exposures, &mut Fragments),
     request: &impl Request,
     key: Option<&str>,
     body: &[u8],
@@ -145,7 +158,7 @@ fn answer(
     };
     let release = context.get("release").and_then(Json::as_str);
     let named = release.and_then(|name| snapshot.features(name));
-    let Some(set) = named.map(|(_, set)| set).or(snapshot.everybodys_features()) else {
+    let Some((id, set)) = named.or(snapshot.everybodys_features()) else {
         // A snapshot has those of everybody.
         return failed(
             404,
@@ -153,10 +166,13 @@ fn answer(
             "There are no flags.".to_owned(),
         );
     };
-    let choices = evaluate_all(snapshot, set, &asking);
+    // Who keeps what they have is told about all of it.
+    let alone = key.filter(|_| sticky.is_none());
+    let choices = alone.and_then(|key| evaluate_one(snapshot, set, key, &asking));
+    let choices = choices.unwrap_or_else(|| evaluate_all(snapshot, set, &asking));
     exposures.note(snapshot, set, unit, &choices, key, now);
     let mut reply = match key {
-        None => all(snapshot, request, set, &choices, edge.streams),
+        None => all(edge, fragments, request, (id, set), &choices),
         Some(key) => match one(snapshot, set, &choices, key) {
             Some(Outcome::Success(success)) => reply(snapshot, 200, &success),
             Some(Outcome::Failure(failure)) => reply(snapshot, 400, &failure),
@@ -172,40 +188,56 @@ fn answer(
     reply
 }
 
-/// Every flag, and the switches that a client must know of.
+/// Every flag, and the switches that a client must know of. Its members are those of [`crate::wire::ofrep::Bulk`].
 fn all(
-    snapshot: &Snapshot,
+    edge: &Edge,
+    fragments: &mut Fragments,
     request: &impl Request,
-    set: &FeatureSet,
+    (id, set): (FeatureSetId, &FeatureSet),
     choices: &[Choice],
-    has_streams: bool,
 ) -> Reply {
-    let streams = announced();
-    let chosen = set.chosen(choices);
-    let mut flags: Vec<Outcome<'_>> = chosen
-        .map(|(key, flag, choice)| outcome(snapshot, key, flag, choice))
-        .collect();
-    let switches = KillSwitches::default().client();
-    flags.extend(switches.map(|(name, ..)| switch(snapshot, name)));
-    let bulk = Bulk {
-        flags,
-        metadata: BulkMetadata {
-            revision: snapshot.revision.unwrap_or(0),
-        },
-        event_streams: if has_streams { &streams } else { &[] },
-    };
-    let mut reply = reply(snapshot, 200, &bulk);
-    // It covers the context as well: other values are another body.
-    let tag = etag(&reply.body);
-    reply = reply.with("ETag", tag);
+    let snapshot = &edge.snapshot;
+    // What the answer is made from, which is shorter than the answer. It covers the context as well:
+    // other values are other choices.
+    let mut digest = Sha256::new().chain_update(edge.digest);
+    digest.update(id.number().to_be_bytes());
+    for choice in choices {
+        digest.update([choice.variant, u8::from(choice.on), choice.reason as u8]);
+    }
+    let tag = tag(&digest.finalize());
     let is_known = request
         .header("if-none-match")
-        .is_some_and(|tags| reply.is_match(&tags));
+        .is_some_and(|tags| tags_name(&tags, &tag));
     if is_known {
-        reply.status = 304;
-        reply.body.clear();
+        let reply = reply_of(snapshot, 304, String::new());
+        return reply.with("ETag", tag);
     }
-    reply
+    let mut body = String::with_capacity(128 * choices.len() + 512);
+    body.push_str("{\"flags\":[");
+    fragments.join(
+        &mut body,
+        (id, Form::Ofrep),
+        set,
+        choices,
+        |key, flag, choice| text(&outcome(snapshot, key, flag, choice)),
+    );
+    for (name, ..) in KillSwitches::default().client() {
+        if !body.ends_with('[') {
+            body.push(',');
+        }
+        body.push_str(&text(&switch(snapshot, name)));
+    }
+    let metadata = BulkMetadata {
+        revision: snapshot.revision.unwrap_or(0),
+    };
+    body.push_str("],\"metadata\":");
+    body.push_str(&text(&metadata));
+    if edge.streams {
+        body.push_str(",\"eventStreams\":");
+        body.push_str(&text(&announced()));
+    }
+    body.push('}');
+    reply_of(snapshot, 200, body).with("ETag", tag)
 }
 
 fn one<'a>(
@@ -285,9 +317,16 @@ const fn reason(reason: Reason) -> &'static str {
     }
 }
 
+/// Structs of strings and JSON always serialize.
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 fn reply(snapshot: &Snapshot, status: u16, body: &impl Serialize) -> Reply {
-    // Structs of strings and JSON always serialize.
-    let body = serde_json::to_string(body).unwrap_or_default();
+    reply_of(snapshot, status, text(body))
+}
+
+fn reply_of(snapshot: &Snapshot, status: u16, body: String) -> Reply {
     let reply = Reply::json(status, CACHE, body)
         .with("Access-Control-Expose-Headers", "ETag, Retry-After")
         .with(

@@ -73,7 +73,7 @@ pub fn report(
         FeatureScope::All => json.get("release").and_then(Json::as_str),
     };
     let named = release.and_then(|name| snapshot.features(name));
-    let set = named.map(|(_, set)| set).or(snapshot.everybodys_features());
+    let set = named.or(snapshot.everybodys_features()).map(|(_, set)| set);
     let none = Json::Object(Vec::new());
     let mut attributes = attributes(json.get("context").unwrap_or(&none));
     if let Some(release) = release {

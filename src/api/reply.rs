@@ -121,20 +121,27 @@ impl Reply {
 
     /// Whether `If-None-Match` names this reply (RFC 9110, 13.1.2: the weak comparison).
     pub fn is_match(&self, if_none_match: &str) -> bool {
-        self.header("ETag").is_some_and(|etag| {
-            if_none_match.trim() == "*"
-                || if_none_match
-                    .split(',')
-                    .any(|tag| tag.trim().trim_start_matches("W/") == etag)
-        })
+        self.header("ETag")
+            .is_some_and(|etag| tags_name(if_none_match, etag))
     }
+}
+
+/// Whether `If-None-Match` names a tag.
+pub fn tags_name(if_none_match: &str, etag: &str) -> bool {
+    let mut tags = if_none_match.split(',');
+    if_none_match.trim() == "*" || tags.any(|tag| tag.trim().trim_start_matches("W/") == etag)
 }
 
 /// A strong validator of a body.
 pub fn etag(body: &str) -> String {
     use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(body);
-    format!("\"{}\"", crate::core::decode::to_hex(digest.split_at(16).0))
+    tag(&Sha256::digest(body))
+}
+
+/// A digest as a tag.
+pub fn tag(digest: &[u8]) -> String {
+    let (half, _) = digest.split_at(digest.len() / 2);
+    format!("\"{}\"", crate::core::decode::to_hex(half))
 }
 
 /// What to do for a request.

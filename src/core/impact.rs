@@ -347,7 +347,7 @@ pub struct FeatureImpact {
 pub fn features(before: &Snapshot, after: &Snapshot, release: Option<&str>) -> Vec<FeatureImpact> {
     let set = |snapshot: &Snapshot| match release {
         Some(name) => snapshot.features(name).map(|(_, set)| set.clone()),
-        None => snapshot.everybodys_features().cloned(),
+        None => snapshot.everybodys_features().map(|(_, set)| set.clone()),
     };
     let (Some(old), Some(new)) = (set(before), set(after)) else {
         return Vec::new();

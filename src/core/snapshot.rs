@@ -86,6 +86,13 @@ impl Release {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeatureSetId(pub(super) usize);
 
+impl FeatureSetId {
+    pub const fn number(self) -> u32 {
+        // Far fewer than 2^32.
+        self.0 as u32
+    }
+}
+
 /// Everything that is decided from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
@@ -280,8 +287,8 @@ impl Snapshot {
     }
 
     /// The features of whoever runs no release.
-    pub fn everybodys_features(&self) -> Option<&FeatureSet> {
-        self.feature_sets.first()
+    pub fn everybodys_features(&self) -> Option<(FeatureSetId, &FeatureSet)> {
+        Some((FeatureSetId(0), self.feature_sets.first()?))
     }
 
     /// Where the features are of something that is not a release's name.

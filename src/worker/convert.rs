@@ -19,7 +19,7 @@ use crate::auth::signature::RENEW_MS;
 use crate::core::time::Timestamp;
 use crate::wire::problem::ProblemType;
 
-use super::js::{Fetcher, JsResponse, binding, object};
+use super::js::{Fetcher, JsResponse, binding, headers_of, object};
 
 /// A request, with what every handler asks for already read.
 #[derive(Clone)]
@@ -277,7 +277,8 @@ fn fresh(reply: &Reply) -> Result<JsValue, JsValue> {
     let body = match reply.status {
         // A status without content: the runtime refuses a body, even an empty one.
         204 | 304 => JsValue::NULL,
-        _ => JsValue::from_str(&reply.body),
+        // Bytes: the runtime would encode a string anew.
+        _ => Uint8Array::from(reply.body.as_bytes()).into(),
     };
     JsResponse::new(&body, &init).map(JsValue::from)
 }
@@ -296,11 +297,14 @@ fn internal() -> Result<JsValue, JsValue> {
 }
 
 fn headers(reply: &Reply) -> Result<web_sys::Headers, JsValue> {
-    let headers = web_sys::Headers::new()?;
+    let mut lines = String::with_capacity(1024);
     for (name, value) in &reply.headers {
-        headers.set(name, value)?;
+        lines.push_str(name);
+        lines.push('\n');
+        lines.push_str(value);
+        lines.push('\n');
     }
-    Ok(headers)
+    headers_of(&lines)
 }
 
 fn init(status: u16, headers: &web_sys::Headers) -> Result<JsValue, JsValue> {

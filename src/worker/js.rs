@@ -66,6 +66,16 @@ extern "C" {
 }
 
 #[wasm_bindgen(inline_js = "
+// Names and values in turn, one a line: strings cost more for each that crosses than for their length.
+export function headersOf(lines) {
+  const headers = new Headers();
+  const all = lines.split('\\n');
+  for (let i = 0; i + 1 < all.length; i += 2) {
+    headers.set(all[i], all[i + 1]);
+  }
+  return headers;
+}
+
 export function query(storage, text, values) {
   return storage.sql.exec(text, ...values).raw().toArray();
 }
@@ -84,6 +94,11 @@ export function writeAll(storage, statements) {
 export async function readBody(request, limit) {
   if (!request.body) {
     return new Uint8Array();
+  }
+  // What has a length is no longer than that.
+  const said = request.headers.get('content-length');
+  if (said !== null && Number(said) <= limit) {
+    return new Uint8Array(await request.arrayBuffer());
   }
   const chunks = [];
   let length = 0;
@@ -117,6 +132,9 @@ export async function readBody(request, limit) {
 extern "C" {
     #[wasm_bindgen(catch)]
     pub fn query(storage: &Storage, text: &str, values: &Array) -> Result<Array, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = headersOf)]
+    pub fn headers_of(lines: &str) -> Result<web_sys::Headers, JsValue>;
 
     #[wasm_bindgen(catch, js_name = writeAll)]
     pub fn write_all(storage: &Storage, statements: &Array) -> Result<(), JsValue>;

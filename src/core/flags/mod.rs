@@ -344,6 +344,38 @@ pub(super) fn evaluate_hashed(
     choices
 }
 
+/// Evaluates one feature. `None`: there is none, or it asks others; then all have to be evaluated. Of the
+/// others the choices say that they are off.
+pub fn evaluate_one(
+    snapshot: &Snapshot,
+    set: &FeatureSet,
+    key: &str,
+    asking: &Asking<'_>,
+) -> Option<Vec<Choice>> {
+    let at = set.place(key)?;
+    let (_, flag) = set.flags.get(at)?;
+    let own = match &flag.plan {
+        Plan::Constant(choice) => *choice,
+        Plan::Gate(gate) => {
+            if !gate.prerequisites.is_empty() || !gate.fallback_of.is_empty() {
+                return None;
+            }
+            let hash = asking.unit.map(|unit| UnitHash::of(&snapshot.salt, &unit));
+            choice(flag, gate, &Hashed { asking, set, hash }, &[])
+        }
+    };
+    let off = Choice {
+        variant: 0,
+        on: false,
+        reason: Reason::Static,
+    };
+    let mut choices = vec![off; set.flags.len()];
+    if let Some(place) = choices.get_mut(at) {
+        *place = own;
+    }
+    Some(choices)
+}
+
 fn choice(flag: &Flag, gate: &Gate, who: &Hashed<'_>, choices: &[Choice]) -> Choice {
     let off = |reason| Choice {
         variant: flag.off,
