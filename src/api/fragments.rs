@@ -18,11 +18,14 @@ pub enum Form {
     Ofrep,
 }
 
+/// One feature's, by choice.
+type Texts = Vec<(Choice, String)>;
+
 /// Those of one snapshot.
 #[derive(Debug, Default)]
 pub struct Fragments {
     /// By the feature's place, its texts by choice.
-    kept: Table<(FeatureSetId, Form), Vec<Vec<(Choice, String)>>>,
+    kept: Table<(FeatureSetId, Form), Vec<Texts>>,
     bytes: usize,
 }
 

@@ -199,12 +199,7 @@ fn all(
     let snapshot = &edge.snapshot;
     // What the answer is made from, which is shorter than the answer. It covers the context as well:
     // other values are other choices.
-    let mut digest = Sha256::new().chain_update(edge.digest);
-    digest.update(id.number().to_be_bytes());
-    for choice in choices {
-        digest.update([choice.variant, u8::from(choice.on), choice.reason as u8]);
-    }
-    let tag = tag(&digest.finalize());
+    let tag = tag(&digest(&edge.digest, id, choices));
     let is_known = request
         .header("if-none-match")
         .is_some_and(|tags| tags_name(&tags, &tag));
@@ -238,6 +233,17 @@ fn all(
     }
     body.push('}');
     reply_of(snapshot, 200, body).with("ETag", tag)
+}
+
+/// Stands for the configuration and everything that it gives to a requester.
+pub fn digest(edge: &[u8; 32], id: FeatureSetId, choices: &[Choice]) -> [u8; 32] {
+    let mut parts = Vec::with_capacity(36 + 3 * choices.len());
+    parts.extend(edge);
+    parts.extend(id.number().to_be_bytes());
+    for choice in choices {
+        parts.extend([choice.variant, u8::from(choice.on), choice.reason as u8]);
+    }
+    Sha256::digest(parts).into()
 }
 
 fn one<'a>(
@@ -312,8 +318,10 @@ const fn reason(reason: Reason) -> &'static str {
         | Reason::Cohort
         | Reason::Fallback
         | Reason::Rule => "TARGETING_MATCH",
-        Reason::HeldOut | Reason::Layer | Reason::Bucket | Reason::Sticky => "SPLIT",
-        Reason::NoUnit => "DEFAULT",
+        // Without a unit there is no answer but an error.
+        Reason::HeldOut | Reason::Layer | Reason::Bucket | Reason::Sticky | Reason::NoUnit => {
+            "SPLIT"
+        }
     }
 }
 

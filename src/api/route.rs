@@ -65,8 +65,19 @@ const API: [&str; 10] = [
     "cdn-cgi",
 ];
 
+/// One flag, without a name: not all of them.
+const NO_KEY: &str = "/ofrep/v1/evaluate/flags/";
+
 /// Parses a path. It is not decoded: nothing that we serve needs percent-encoding.
 pub fn route(path: &str) -> Route<'_> {
+    // Of a base URL that ends in a slash some clients make two.
+    let path = path
+        .strip_prefix('/')
+        .filter(|rest| rest.starts_with("/ofrep/"))
+        .unwrap_or(path);
+    if path == NO_KEY {
+        return Route::Ofrep(Some(""));
+    }
     let trimmed = path.strip_prefix('/').unwrap_or(path);
     let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
     // Three parts tell every route apart; a path may have a great many.

@@ -47,7 +47,7 @@ impl JsonSchema for EvaluationRequest {
                 "description": "What the requester is known by: `targetingKey` is who they are, \
                                 `release` whose features are asked for, the rest is for rules.",
                 "properties": {
-                    "targetingKey": { "type": "string", "maxLength": 64, "pattern": PRINTABLE },
+                    "targetingKey": { "type": "string", "maxLength": 256, "pattern": PRINTABLE },
                     "release": { "type": "string" }
                 }
             } }

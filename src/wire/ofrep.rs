@@ -13,7 +13,7 @@ pub struct Success<'a> {
     pub key: &'a str,
     pub value: Value<'a>,
     pub variant: &'a str,
-    /// `STATIC`, `TARGETING_MATCH`, `SPLIT`, `DISABLED` or `DEFAULT`.
+    /// `STATIC`, `TARGETING_MATCH`, `SPLIT` or `DISABLED`.
     pub reason: &'static str,
     pub metadata: Metadata<'a>,
 }
