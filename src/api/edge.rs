@@ -13,6 +13,7 @@ use crate::core::stop::Stop;
 use crate::core::time::Timestamp;
 use crate::wire::looks::LedgerLook;
 
+use super::asks::Asks;
 use super::exposures::Exposures;
 use super::fragments::Fragments;
 use super::install;
@@ -99,6 +100,7 @@ pub struct Edge {
     pub signing: Signing,
     pub fragments: Fragments,
     pub exposures: Exposures,
+    pub asks: Asks,
     /// Stands for everything that answers are made from: the same in every isolate that has the same.
     pub digest: [u8; 32],
     /// Whether clients can be told of changes.
@@ -144,6 +146,7 @@ impl Edge {
             signing: Signing::default(),
             fragments: Fragments::default(),
             exposures: Exposures::default(),
+            asks: Asks::default(),
             digest: [0; 32],
             text_digest: [0; 32],
             streams: false,
@@ -172,7 +175,7 @@ impl Edge {
     pub fn next(&mut self, now: Timestamp) -> Next {
         // In both directions: a clock that was set back must not put off the next look, because
         // that look may find an emergency stop.
-        let within = |at: Timestamp, limit| now.millis_since(at).max(at.millis_since(now)) < limit;
+        let within = |at: Timestamp, limit| now.apart(at) < limit;
         let finished = match self.finished {
             Some(finished) if within(finished, HARD_TTL_MS) => finished,
             _ => {
@@ -251,7 +254,7 @@ impl Edge {
         }
         // Anybody can name one that is not there: for those the ledger is asked this often and no more.
         let (count, since) = self.futile;
-        let lately = now.millis_since(since).max(since.millis_since(now)) < 1_000;
+        let lately = now.apart(since) < 1_000;
         !lately || count < MAX_FUTILE
     }
 
@@ -260,7 +263,7 @@ impl Edge {
     pub fn apply_current(&mut self, current: Current, wanted: Option<u64>, now: Timestamp) {
         if wanted.is_some_and(|wanted| wanted > current.revision) {
             let (count, since) = self.futile;
-            self.futile = match now.millis_since(since).max(since.millis_since(now)) {
+            self.futile = match now.apart(since) {
                 0..1_000 => (count + 1, since),
                 _ => (1, now),
             };
@@ -299,7 +302,7 @@ impl Edge {
         let Some((revision, since)) = self.ahead else {
             return false;
         };
-        let lately = now.millis_since(since).max(since.millis_since(now)) < BEHIND_MS;
+        let lately = now.apart(since) < BEHIND_MS;
         // A person's edit has no metadata; it says itself of which revision it is.
         let of = |value: &Value| match &value.metadata {
             Some(metadata) => Some(metadata.revision),

@@ -73,10 +73,15 @@ impl Exposures {
         }
     }
 
+    /// Whether there is anything to send.
+    pub const fn is_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Whether to begin to send, now.
     pub fn begin(&mut self, now: Timestamp) -> bool {
-        let held = |at: Timestamp| now.millis_since(at).max(at.millis_since(now)) < LOCK_MS;
-        if self.pending.is_empty() || self.sending.is_some_and(held) {
+        let held = |at: Timestamp| now.apart(at) < LOCK_MS;
+        if !self.is_waiting() || self.sending.is_some_and(held) {
             return false;
         }
         self.sending = Some(now);

@@ -10,7 +10,7 @@ use crate::wire::problem::ProblemType;
 
 use super::edge::Edge;
 use super::fragments::{Form, Fragments};
-use super::reply::{Answer, Key, Reply, etag};
+use super::reply::{Answer, Key, Reply, etag, made_from, tag};
 use super::request::{Identity, Request, query_value};
 use super::sticky::Sticky;
 
@@ -38,6 +38,7 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestam
         kept,
         exposures,
         fragments,
+        digest,
         ..
     } = edge;
     let Some((id, set)) = snapshot.features(release) else {
@@ -62,11 +63,15 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestam
     exposures.note(snapshot, set, unit, &choices, None, now);
     let detail = query_value(request, "detail");
     let answer = if detail.is_some_and(|detail| detail != "0" && detail != "false") {
-        Answer::Fresh(reply(snapshot, detailed(snapshot, set, &choices)))
+        let body = detailed(snapshot, set, &choices).unwrap_or_default();
+        let tag = etag(&body);
+        Answer::Fresh(reply(snapshot, body, tag))
     } else {
         kept.get(Key::Features(id, Values::of(&choices)), || {
             let body = flat(snapshot, fragments, (id, set), &choices);
-            reply(snapshot, Some(body))
+            // What it is made from, which is shorter: it says only which variants.
+            let variants = choices.iter().map(|choice| choice.variant);
+            reply(snapshot, body, tag(&made_from(digest, id, variants)))
         })
     };
     match sticky {
@@ -87,9 +92,7 @@ fn said(request: &impl Request, release: &str) -> Vec<(&'static str, String)> {
     said
 }
 
-fn reply(snapshot: &Snapshot, body: Option<String>) -> Reply {
-    let body = body.unwrap_or_default();
-    let tag = etag(&body);
+fn reply(snapshot: &Snapshot, body: String, tag: String) -> Reply {
     let revision = snapshot.revision.unwrap_or(0).to_string();
     let cache = match snapshot.is_calm() {
         true => CACHE,

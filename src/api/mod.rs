@@ -1,6 +1,7 @@
 //! What the router answers, without a runtime: [`handle::handle`] takes the edge's state, a
 //! request and the time, and gives an [`reply::Answer`]. The Worker only carries it out.
 
+pub mod asks;
 pub mod control;
 pub mod edge;
 pub mod exposures;

@@ -6,7 +6,6 @@
 //! one bucket.
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::auth::token::{TokenHash, bearer as bearer_token};
 use crate::core::condition::Attribute;
@@ -25,7 +24,7 @@ use crate::wire::problem::ProblemType;
 use super::edge::Edge;
 use super::exposures::Exposures;
 use super::fragments::{Form, Fragments};
-use super::reply::{Reply, tag, tags_name};
+use super::reply::{Reply, made_from, tag, tags_name};
 use super::request::Request;
 use super::sticky::Sticky;
 use super::stream::announced;
@@ -197,9 +196,12 @@ fn all(
     choices: &[Choice],
 ) -> Reply {
     let snapshot = &edge.snapshot;
+    let said = choices
+        .iter()
+        .flat_map(|choice| [choice.variant, u8::from(choice.on), choice.reason as u8]);
     // What the answer is made from, which is shorter than the answer. It covers the context as well:
     // other values are other choices.
-    let tag = tag(&digest(&edge.digest, id, choices));
+    let tag = tag(&made_from(&edge.digest, id, said));
     let is_known = request
         .header("if-none-match")
         .is_some_and(|tags| tags_name(&tags, &tag));
@@ -233,17 +235,6 @@ fn all(
     }
     body.push('}');
     reply_of(snapshot, 200, body).with("ETag", tag)
-}
-
-/// Stands for the configuration and everything that it gives to a requester.
-pub fn digest(edge: &[u8; 32], id: FeatureSetId, choices: &[Choice]) -> [u8; 32] {
-    let mut parts = Vec::with_capacity(36 + 3 * choices.len());
-    parts.extend(edge);
-    parts.extend(id.number().to_be_bytes());
-    for choice in choices {
-        parts.extend([choice.variant, u8::from(choice.on), choice.reason as u8]);
-    }
-    Sha256::digest(parts).into()
 }
 
 fn one<'a>(

@@ -138,6 +138,16 @@ pub fn etag(body: &str) -> String {
     tag(&Sha256::digest(body))
 }
 
+/// Stands for an answer by what it is made from: everything that an edge answers from, whose features
+/// these are, and what is said of each.
+pub fn made_from(edge: &[u8; 32], id: FeatureSetId, said: impl Iterator<Item = u8>) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    let mut parts = edge.to_vec();
+    parts.extend(id.number().to_be_bytes());
+    parts.extend(said);
+    Sha256::digest(parts).into()
+}
+
 /// A digest as a tag.
 pub fn tag(digest: &[u8]) -> String {
     let (half, _) = digest.split_at(digest.len() / 2);

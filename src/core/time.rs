@@ -28,6 +28,11 @@ impl Timestamp {
     pub fn millis_since(self, earlier: Self) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
     }
+
+    /// Milliseconds between two, whichever comes first: a clock may have been set back.
+    pub fn apart(self, other: Self) -> u64 {
+        self.millis_since(other).max(other.millis_since(self))
+    }
 }
 
 impl fmt::Display for Timestamp {

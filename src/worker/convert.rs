@@ -176,7 +176,7 @@ fn signed_before(
         let mut known = ready.signatures.iter();
         let found = known.find(|s| {
             // In both directions: a clock that was set back must not keep one beyond its time.
-            let age = now.millis_since(s.created).max(s.created.millis_since(now));
+            let age = now.apart(s.created);
             s.not_modified == not_modified && s.path == path && age < RENEW_MS
         });
         let body = if not_modified {
@@ -292,7 +292,7 @@ fn empty(reply: &Reply) -> Result<JsValue, JsValue> {
     JsResponse::new(&JsValue::NULL, &init).map(JsValue::from)
 }
 
-fn internal() -> Result<JsValue, JsValue> {
+pub fn internal() -> Result<JsValue, JsValue> {
     fresh(&Reply::problem(ProblemType::Internal, "Try again."))
 }
 

@@ -65,7 +65,7 @@ impl Lock {
     fn take(&self) -> bool {
         let now = now();
         // In both directions: a clock that was set back must not hold it.
-        let held = |at: Timestamp| now.millis_since(at).max(at.millis_since(now)) < LOCK_MS;
+        let held = |at: Timestamp| now.apart(at) < LOCK_MS;
         if self.0.get().is_some_and(held) {
             return false;
         }

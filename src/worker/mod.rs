@@ -84,15 +84,72 @@ fn answer(
             send_exposures(&env, ctx);
             Ok(response)
         }
-        Err(later) => {
-            Ok(promise(async move { wait(later, incoming, request, env, ctx).await }).into())
+        Err(Later::Evaluate) => {
+            let much = with_edge(&env, |edge| edge.asks.is_much(&incoming, now()));
+            let wants = with_edge(&env, |edge| edge.wants_revision(told(&incoming), now()));
+            let answer = match given_body(&ctx) {
+                Some(bytes) if !much && !wants => {
+                    let answer = with_edge(&env, |edge| {
+                        Answer::Fresh(evaluate(edge, &incoming, Some(&bytes), now()))
+                    });
+                    send_exposures(&env, ctx);
+                    if !with_edge(&env, |edge| is_signed(edge, &answer)) {
+                        return with_edge(&env, |edge| convert::unsigned(edge, answer, false));
+                    }
+                    return Ok(
+                        promise(async move { signed(answer, &incoming, &env).await }).into(),
+                    );
+                }
+                bytes => evaluate_later(incoming, request, env, ctx, bytes, much),
+            };
+            Ok(promise(answer).into())
         }
+        Err(later) => Ok(promise(async move { wait(later, incoming, request, env).await }).into()),
     }
+}
+
+/// The body that `entry.js` has read already: it does where that is short.
+fn given_body(ctx: &JsValue) -> Option<Vec<u8>> {
+    let body = Reflect::get(ctx, &"body".into()).ok()?;
+    body.is_object()
+        .then(|| body.unchecked_ref::<Uint8Array>().to_vec())
+}
+
+/// An evaluation that takes awaits: for the body, for the platform's limit, for a revision that is not here
+/// yet, for a signature.
+async fn evaluate_later(
+    incoming: Incoming,
+    request: web_sys::Request,
+    env: Env,
+    ctx: JsValue,
+    bytes: Option<Vec<u8>>,
+    much: bool,
+) -> Result<JsValue, JsValue> {
+    if much && let Some(refused) = gate::evaluations_limited(&incoming, &env).await {
+        return convert::respond_with(&refused, false);
+    }
+    let bytes = match bytes {
+        Some(bytes) => Some(bytes),
+        None => body(&request).await?,
+    };
+    let wanted = told(&incoming);
+    if with_edge(&env, |edge| edge.wants_revision(wanted, now()))
+        && let Some(current) = gate::current(&env).await
+    {
+        with_edge(&env, |edge| edge.apply_current(current, wanted, now()));
+    }
+    let answer = with_edge(&env, |edge| {
+        Answer::Fresh(evaluate(edge, &incoming, bytes.as_deref(), now()))
+    });
+    send_exposures(&env, ctx);
+    signed(answer, &incoming, &env).await
 }
 
 /// Brings what was seen of experiments to their tallies, a moment later and behind the answer.
 fn send_exposures(env: &Env, ctx: JsValue) {
-    if !with_edge(env, |edge| edge.exposures.begin(now())) {
+    // A look at the clock only where it matters.
+    let begins = |edge: &mut Edge| edge.exposures.is_waiting() && edge.exposures.begin(now());
+    if !with_edge(env, begins) {
         return;
     }
     let env = env.clone();
@@ -119,28 +176,12 @@ async fn wait(
     incoming: Incoming,
     request: web_sys::Request,
     env: Env,
-    ctx: JsValue,
 ) -> Result<JsValue, JsValue> {
     let path = match later {
         Later::Control => return gate::call(&incoming, &request, &env).await,
         Later::Asset(path) => path,
-        Later::Evaluate => {
-            if let Some(refused) = gate::evaluations_limited(&incoming, &env).await {
-                return convert::respond_with(&refused, false);
-            }
-            let bytes = body(&request).await?;
-            let wanted = told(&incoming);
-            if with_edge(&env, |edge| edge.wants_revision(wanted, now()))
-                && let Some(current) = gate::current(&env).await
-            {
-                with_edge(&env, |edge| edge.apply_current(current, wanted, now()));
-            }
-            let answer = with_edge(&env, |edge| {
-                Answer::Fresh(evaluate(edge, &incoming, bytes.as_deref(), now()))
-            });
-            send_exposures(&env, ctx);
-            return signed(answer, &incoming, &env).await;
-        }
+        // Taken apart before.
+        Later::Evaluate => return convert::internal(),
         Later::Stream => return stream::connect(&env, &incoming).await,
         Later::Report => {
             if let Some(refused) = gate::reports_limited(&incoming, &env).await {

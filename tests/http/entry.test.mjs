@@ -42,6 +42,8 @@ const STAND_IN = `
     }
   };
   export class Ledger {}
+  export class Stream {}
+  export class Tally {}
   export default new Proxy(Router, {
     construct(target, args) {
       renew();
@@ -77,7 +79,10 @@ async function well(origin, instances) {
   }
 }
 
-const fails = (origin, fault, path) => ask(origin, path, { headers: { "X-Fault": fault } });
+const fails = (origin, fault, path, options = {}) => {
+  const { body = "" } = options;
+  return ask(origin, path, { ...options, headers: { "X-Fault": fault, "Content-Length": String(body.length) } });
+};
 
 describe("a module that fails", () => {
   let router;
@@ -102,8 +107,8 @@ describe("a module that fails", () => {
     ["reject", false],
   ]) {
     test(`${fault}: every caller gets an error it can use, and the next request is well`, async () => {
-      const failed = async (path) => {
-        const answer = await fails(router.direct, fault, path);
+      const failed = async (path, options) => {
+        const answer = await fails(router.direct, fault, path, options);
         assert.equal(answer.status, 500, path);
         assert.equal(answer.headers["cache-control"], "no-store", path);
         instances += costly ? 1 : 0;
@@ -128,6 +133,9 @@ describe("a module that fails", () => {
         assert.deepEqual([type, status], ["urn:caro-edge:problem:internal", 500], path);
         assert.ok(title && detail, path);
       }
+      // Whose body is read before the module is asked.
+      const { headers } = await failed("/ofrep/v1/evaluate/flags", { method: "POST", body: '{"context":{}}' });
+      assert.equal(headers["content-type"], "application/problem+json");
     });
   }
 
