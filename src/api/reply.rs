@@ -194,15 +194,19 @@ pub enum Key {
     Rollout(usize),
 }
 
-/// More than this and the rest is made anew each time: combinations of feature values are the
-/// only thing that can be many.
-const MAX_KEPT: usize = 512;
+/// Combinations of feature values are the only thing that can be many. What they may take, in bytes;
+/// the rest is made anew each time. The JavaScript side takes about as much again.
+const MAX_COMBINATIONS: usize = 6 << 20;
+
+/// What a reply takes besides its body, about.
+const OVERHEAD: usize = 1 << 10;
 
 /// Replies of one snapshot, each made once.
 #[derive(Debug, Default)]
 pub struct Kept {
     ids: Table<Key, ReplyId>,
     replies: Vec<Reply>,
+    combinations: usize,
 }
 
 impl Kept {
@@ -212,8 +216,12 @@ impl Kept {
             return Answer::Kept(id);
         }
         let reply = make();
-        if self.replies.len() >= MAX_KEPT {
-            return Answer::Fresh(reply);
+        if let Key::Features(..) = key {
+            let size = reply.body.len() + OVERHEAD;
+            if self.combinations + size > MAX_COMBINATIONS {
+                return Answer::Fresh(reply);
+            }
+            self.combinations += size;
         }
         let id = ReplyId(self.replies.len());
         self.replies.push(reply);
