@@ -11,6 +11,7 @@ pub mod defaults;
 pub mod experiment;
 pub mod explain;
 pub mod flags;
+pub mod gate;
 pub mod identity;
 pub mod ids;
 pub mod impact;

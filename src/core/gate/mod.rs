@@ -1,0 +1,93 @@
+//! Gates: from evidence to a verdict, by formulas that may be asked every hour (`core::stats`).
+//!
+//! A gate passes when what it asks is proven, fails when the opposite is, and is inconclusive in between. So
+//! neither looking often nor little data lets anything through: only [`Verdict::Pass`] advances a rollout.
+
+mod evidence;
+mod judge;
+
+pub use evidence::{Counts, Evidence, Histogram, Number};
+pub use judge::judge;
+
+use serde::Serialize;
+
+use super::config::Platform;
+
+/// What a gate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Verdict {
+    Pass,
+    Fail,
+    /// There is data, and it proves neither.
+    Inconclusive,
+    NoData,
+    /// The evidence cannot be used.
+    Error,
+}
+
+/// Which side of a limit is good.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Limit {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// What is asked of the evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// The share of what went well. `floor` is from where on it has failed; between the two it holds (seed
+    /// 000: 86 % is good, below 80 % is not).
+    Rate {
+        metric: String,
+        at_least: f64,
+        floor: f64,
+    },
+    /// What went wrong, at most so many times as often as in the control.
+    Ratio { metric: String, at_most: f64 },
+    /// A quantile of a latency, in milliseconds; an edge of its histogram.
+    Quantile {
+        metric: String,
+        quantile: f64,
+        at_most_ms: u32,
+    },
+    /// A number that somebody tells, no older than this.
+    Number {
+        name: String,
+        limit: Limit,
+        max_age_ms: u64,
+    },
+    /// Each platform has been seen this often.
+    Coverage { platforms: Vec<Platform>, each: u64 },
+    /// The arms get the shares that they should.
+    SampleRatio,
+}
+
+/// A gate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    pub ask: Ask,
+    /// Below so many samples it is inconclusive, whatever they say.
+    pub min_samples: u64,
+    /// The chance of a wrong pass, and of a wrong fail, however often it is asked.
+    pub alpha: f64,
+}
+
+/// A verdict with its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub struct Judgement {
+    pub verdict: Verdict,
+    /// The rate, ratio, share beyond the limit or number that was seen.
+    pub observed: Option<f64>,
+    pub threshold: f64,
+    pub samples: u64,
+    /// Samples that are still missing, at least.
+    pub missing: u64,
+    /// Evidence for a pass and for a fail, as e-values: 1/alpha is proof.
+    pub evidence_pass: Option<f64>,
+    pub evidence_fail: Option<f64>,
+    /// In a sentence.
+    pub why: String,
+}
