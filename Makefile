@@ -13,7 +13,8 @@ CLIENT := tests/ofrep-client
 serve:
 	@sh scripts/tools.sh npm wasm
 	@node scripts/sample.mjs
-	wrangler dev --port 8787 --assets .sample/www --var ORIGIN:http://localhost:8787 ADMIN_TOKEN:local-admin-token-0123456789
+	wrangler dev --port 8787 --assets .sample/www --var ORIGIN:http://localhost:8787 \
+		ADMIN_TOKEN:local-admin-token-0123456789 "SIGNING_KEYS:$$(cat .sample/signing.pem)"
 
 # Everything that CI runs.
 test: lint test-native test-wasm test-http

@@ -1,8 +1,8 @@
 // Makes the sample rollout of `make serve`: two small executables for this machine, the document
-// that offers them, and both in the local KV. Nothing is done twice: edits that you make to the
+// that offers them, both in the local KV, and a key to sign with. Nothing is done twice: edits that you make to the
 // local KV stay until the sample itself changes (or `make reset`).
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const ORIGIN = "http://localhost:8787";
@@ -52,6 +52,13 @@ for (const version of VERSIONS) {
     },
     excluded_platforms: ALL.filter((other) => other !== platform),
   };
+}
+
+// A key of this machine's own, so that the sample's answers are signed as well.
+const key = ".sample/signing.pem";
+if (!existsSync(key)) {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  writeFileSync(key, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
 }
 
 const config = {

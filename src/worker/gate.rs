@@ -166,11 +166,11 @@ pub fn not_counted(why: &str) -> Reply {
     Reply::problem(ProblemType::TallyUnavailable, &detail).with("Retry-After", "5")
 }
 
-/// The answer to whoever reports too much.
+/// The answer to whoever reports, or connects to a stream, too often.
 pub async fn reports_limited(incoming: &Incoming, env: &Env) -> Option<Reply> {
     let key = throttle::address_key(incoming)?;
     let over = is_over(env, "REPORT_LIMIT", key).await;
-    over.then(|| throttle::too_many("Too many reports from this address.").open())
+    over.then(|| throttle::too_many("Too many of these from this address.").open())
 }
 
 /// The answer to whoever evaluates too much.

@@ -182,7 +182,12 @@ async fn wait(
         Later::Asset(path) => path,
         // Taken apart before.
         Later::Evaluate => return convert::internal(),
-        Later::Stream => return stream::connect(&env, &incoming).await,
+        Later::Stream => {
+            if let Some(refused) = gate::reports_limited(&incoming, &env).await {
+                return convert::respond_with(&refused, false);
+            }
+            return stream::connect(&env, &incoming).await;
+        }
         Later::Report => {
             if let Some(refused) = gate::reports_limited(&incoming, &env).await {
                 return convert::respond_with(&refused, false);

@@ -79,7 +79,7 @@ pub(super) fn operations() -> Vec<Operation> {
         answers: vec![
             Answer::new(200, "Events, as they come.").content("text/event-stream", of::<Text>),
         ],
-        problems: vec![503],
+        problems: vec![429, 503],
         method: "GET",
         ..post(
             "/ofrep/v1/events",
