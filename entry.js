@@ -17,14 +17,14 @@ const PATIENCE_MS = 5_000;
 // The ledger has a longer limit of its own: a stop waits for KV.
 const CONTROL_PATIENCE_MS = 15_000;
 // Where OpenFeature clients ask; and what is read for them at once, in bytes: the router takes no more.
-const EVALUATE = "/ofrep/v1/evaluate/flags";
+const EVALUATE = /^https?:\/\/[^/?#]*\/{1,2}ofrep\/v1\/evaluate\/flags(?:[/?#]|$)/;
 const SHORT = 65_536;
 let broken = false;
 
 export default {
   fetch(request, env, ctx) {
     try {
-      if (request.method === "POST" && !broken && request.url.includes(EVALUATE)) {
+      if (request.method === "POST" && !broken && EVALUATE.test(request.url)) {
         return evaluated(request, env, ctx);
       }
       const answer = broken ? revive(request, env, ctx) : serve.call({ env, ctx }, request);

@@ -463,6 +463,19 @@ fn kv_behind_the_ledger_takes_nothing_back() {
     assert_eq!(served(&edge), "8: 1.1.0-beta.2 bucket");
 }
 
+/// Which revision a stop belongs to is known only with the configuration beside it.
+#[test]
+fn half_a_read_lifts_no_stop_that_the_ledger_told_of() {
+    let mut edge = warm();
+    current(&mut edge, 8, 25, Some("all"), 100);
+    apply(&mut edge, FAILED, ABSENT, 5_000);
+    assert_eq!(served(&edge), "8: 1.0.4 emergency_stop");
+    apply(&mut edge, ABSENT, ABSENT, 10_000);
+    assert_eq!(served(&edge), "8: 1.0.4 emergency_stop");
+    apply(&mut edge, Ok(Some(&revision(8, 25))), ABSENT, 15_000);
+    assert_eq!(served(&edge), "8: 1.1.0-beta.2 bucket");
+}
+
 #[test]
 fn a_stop_in_a_replica_that_is_behind_stops() {
     let mut edge = warm();

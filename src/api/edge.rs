@@ -223,12 +223,11 @@ impl Edge {
         let mut changed = false;
         // A replica that is older than what the ledger said: its stop may be older as well, and may
         // stop, but not lift one.
-        let mut behind = false;
-        if let Ok(value) = read.config {
-            behind = self.is_behind(value.as_ref(), now);
-            if !behind {
-                changed |= self.apply_config(value);
-            }
+        let behind = self.is_behind(read.config.as_ref().ok().and_then(Option::as_ref), now);
+        if let Ok(value) = read.config
+            && !behind
+        {
+            changed |= self.apply_config(value);
         }
         if let Ok(value) = read.stop
             && !(behind && value.is_none())
@@ -297,7 +296,7 @@ impl Edge {
         self.ahead = Some((revision, now));
     }
 
-    /// Whether KV is known to be behind what is served.
+    /// Whether KV is known to be behind what is served, or, without a value, may be.
     fn is_behind(&self, value: Option<&Value>, now: Timestamp) -> bool {
         let Some((revision, since)) = self.ahead else {
             return false;

@@ -5,6 +5,7 @@ import { after, test } from "node:test";
 import { OFREPProvider } from "@openfeature/ofrep-provider";
 import { OpenFeature } from "@openfeature/server-sdk";
 import { askJson, closeConnections } from "../support/http.mjs";
+import { client as admin, tick } from "../support/ledger.mjs";
 import { start } from "../support/router.mjs";
 import { world } from "../support/world.mjs";
 
@@ -26,6 +27,27 @@ test("a client with the key is answered, one without is not", async () => {
     const refused = await details([["X-API-Key", "wrong"]]);
     assert.deepEqual([refused.value, refused.errorCode], [false, "GENERAL"]);
     assert.equal((await evaluate(router)).status, 401);
+  } finally {
+    closeConnections();
+    await router.end();
+  }
+});
+
+test("a path in a query is none: the body of another call is left to it", async () => {
+  const router = await start({ config: world() });
+  try {
+    await tick(router);
+    const query = "?x=http://h/ofrep/v1/evaluate/flags&reason=//ofrep/v1/evaluate/flags/a";
+    const api = admin(router.direct);
+    await api.post(`/rollout/v1.1.0-beta${query.replace("x=http://h/ofrep/v1/evaluate/flags&", "")}`, {
+      percentage: 30,
+    });
+    await api.post(`/rollout/v1.1.0-beta${query}`, { percentage: 40 }, { status: 400 });
+    const double = await askJson(router.direct, "//ofrep/v1/evaluate/flags", {
+      method: "POST",
+      body: '{"context":{}}',
+    });
+    assert.equal(double.status, 200);
   } finally {
     closeConnections();
     await router.end();
