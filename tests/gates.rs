@@ -4,7 +4,6 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-use caro_edge::core::config::Platform;
 use caro_edge::core::gate::{
     Ask, Counts, Evidence, Gate, Histogram, Limit, Number, Verdict, judge,
 };
@@ -30,6 +29,7 @@ fn success(min_samples: u64) -> Gate {
         metric: "success".into(),
         at_least: 0.86,
         floor: 0.80,
+        fail_below: 0.80,
     };
     gate(ask, min_samples)
 }
@@ -77,6 +77,7 @@ fn how_many_it_takes() {
             metric: "success".into(),
             at_least: 1.0 - rate,
             floor: 1.0 - rate,
+            fail_below: 1.0 - rate,
         };
         let gate = gate(ask, 0);
         let needed = (1..20_000).find(|n| verdict(&gate, &counted(*n, *n)) == Pass);
@@ -188,7 +189,7 @@ fn numbers() {
 
 #[test]
 fn platforms() {
-    let platforms = vec![Platform::LinuxAmd64, Platform::MacosSilicon];
+    let platforms = vec!["linux-amd64".to_owned(), "macos".to_owned()];
     let gate = gate(
         Ask::Coverage {
             platforms,
@@ -198,14 +199,14 @@ fn platforms() {
     );
     let seen = |linux: u64, macos: u64| {
         let mut evidence = Evidence::default();
-        evidence.platforms.insert(Platform::LinuxAmd64, linux);
-        evidence.platforms.insert(Platform::MacosSilicon, macos);
+        evidence.platforms.insert("linux-amd64".into(), linux);
+        evidence.platforms.insert("macos-silicon".into(), macos);
         evidence
     };
     assert_eq!(verdict(&gate, &seen(10, 10)), Pass);
     let judged = judge(&gate, &seen(1000, 3), NOW);
     assert_eq!((judged.verdict, judged.missing), (Inconclusive, 7));
-    assert!(judged.why.contains("macos-silicon"), "{}", judged.why);
+    assert!(judged.why.contains("macos"), "{}", judged.why);
     assert_eq!(verdict(&gate, &seen(1000, 0)), NoData);
     assert_eq!(verdict(&gate, &Evidence::default()), NoData);
 }
@@ -295,7 +296,7 @@ proptest! {
     fn without_data_nothing_passes(min in 0_u64..10, share in 0.01..0.99_f64) {
         let nothing = Evidence { share, ..Evidence::default() };
         let number = Ask::Number { name: "n".into(), limit: Limit::AtLeast(0.0), max_age_ms: 1 };
-        let coverage = Ask::Coverage { platforms: vec![Platform::LinuxAmd64], each: 1 };
+        let coverage = Ask::Coverage { platforms: vec!["linux".to_owned()], each: 1 };
         let latency = Ask::Quantile { metric: "l".into(), quantile: 0.5, at_most_ms: 1 };
         for gate in [
             success(min),

@@ -172,7 +172,7 @@ impl Serialize for Version {
 
 /// A share of requesters, held as a whole number of thousandths of a percent (0..=100_000), so
 /// that comparing it with a bucket is exact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Default, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Percentage(u32);
 
 impl Percentage {

@@ -19,6 +19,7 @@ pub mod json;
 pub mod ledger;
 pub mod lint;
 pub mod members;
+pub mod plan;
 pub mod role;
 pub mod snapshot;
 pub mod stats;

@@ -19,29 +19,33 @@ pub fn judge(gate: &Gate, evidence: &Evidence, now: Timestamp) -> Judgement {
             metric,
             at_least,
             floor,
+            fail_below,
         } => {
             let counts = evidence.canary.get(metric.as_str()).copied();
             let counts = counts.unwrap_or_default();
             let Some(bad) = counts.bad() else {
                 return error(*at_least, "more went well than there were");
             };
-            rate(gate, counts.good, bad, *at_least, *floor)
+            rate(gate, counts.good, bad, *at_least, *floor, *fail_below)
         }
         Ask::Quantile {
             metric,
             quantile,
             at_most_ms,
+        } => latency(gate, evidence, metric, *quantile, *at_most_ms),
+        Ask::QuantileRatio {
+            metric,
+            quantile,
+            at_most,
         } => {
-            let limit = f64::from(*at_most_ms);
-            let Some(histogram) = evidence.latencies.get(metric.as_str()) else {
-                return no_data(limit, gate.min_samples);
-            };
-            let Some(within) = histogram.at_most(*at_most_ms) else {
-                return error(limit, "the limit is no edge of the histogram");
-            };
-            // The p95 is at most L if at least 95 % are.
-            let beyond = histogram.total() - within;
-            rate(gate, within, beyond, *quantile, *quantile)
+            let control = evidence.control_latencies.get(metric.as_str());
+            match control.and_then(|control| control.limit(*quantile, *at_most)) {
+                Some(limit) => latency(gate, evidence, metric, *quantile, limit),
+                None => Judgement {
+                    why: "the control has told nothing to compare with".to_owned(),
+                    ..no_data(*at_most, gate.min_samples)
+                },
+            }
         }
         Ask::Ratio { metric, at_most } => ratio(gate, evidence, metric, *at_most),
         Ask::Number {
@@ -50,10 +54,9 @@ pub fn judge(gate: &Gate, evidence: &Evidence, now: Timestamp) -> Judgement {
             max_age_ms,
         } => number(evidence, name, *limit, *max_age_ms, now),
         Ask::Coverage { platforms, each } => {
-            let seen = platforms.iter().map(|platform| {
-                let count = evidence.platforms.get(platform).copied();
-                (platform, count.unwrap_or(0))
-            });
+            let seen = platforms
+                .iter()
+                .map(|platform| (platform, evidence.seen_on(platform)));
             let Some((least, count)) = seen.min_by_key(|(_, count)| *count) else {
                 return error(0.0, "no platform is named");
             };
@@ -62,11 +65,10 @@ pub fn judge(gate: &Gate, evidence: &Evidence, now: Timestamp) -> Judgement {
                 count if count < *each => Verdict::Inconclusive,
                 _ => Verdict::Pass,
             };
-            let name = least.as_str();
             Judgement {
                 observed: Some(count as f64),
                 missing: each.saturating_sub(count),
-                why: format!("{name} was seen {count} times of {each}"),
+                why: format!("{least} was seen {count} times of {each}"),
                 ..plain(verdict, *each as f64, count)
             }
         }
@@ -103,11 +105,31 @@ fn no_data(threshold: f64, missing: u64) -> Judgement {
     }
 }
 
+/// The p95 is at most L if at least 95 % are.
+fn latency(
+    gate: &Gate,
+    evidence: &Evidence,
+    metric: &str,
+    quantile: f64,
+    at_most_ms: u32,
+) -> Judgement {
+    let limit = f64::from(at_most_ms);
+    let Some(histogram) = evidence.latencies.get(metric) else {
+        return no_data(limit, gate.min_samples);
+    };
+    let Some(within) = histogram.at_most(at_most_ms) else {
+        return error(limit, "the limit is no edge of the histogram");
+    };
+    let beyond = histogram.total() - within;
+    rate(gate, within, beyond, quantile, quantile, quantile)
+}
+
 /// A share of what went well: passed once it is proven to be above the floor and is seen above the target, failed
-/// once it is proven to be below the floor.
-fn rate(gate: &Gate, good: u64, bad: u64, target: f64, floor: f64) -> Judgement {
+/// once it is proven to be below where it fails.
+fn rate(gate: &Gate, good: u64, bad: u64, target: f64, floor: f64, fail_below: f64) -> Judgement {
     let is_share = |p: f64| p > 0.0 && p < 1.0;
-    if !is_share(target) || !is_share(floor) || floor > target {
+    let ordered = floor <= fail_below && fail_below <= target;
+    if !is_share(target) || !is_share(floor) || !ordered {
         return error(
             target,
             "the limits are no shares, or the floor is above the target",
@@ -119,12 +141,16 @@ fn rate(gate: &Gate, good: u64, bad: u64, target: f64, floor: f64) -> Judgement 
     }
     let prior = Prior::around(floor, STRENGTH);
     let above = exp_shown(ln_e_value(good, bad, floor, Side::Above, prior));
-    let below = exp_shown(ln_e_value(good, bad, floor, Side::Below, prior));
+    let prior = Prior::around(fail_below, STRENGTH);
+    let below = exp_shown(ln_e_value(good, bad, fail_below, Side::Below, prior));
     let observed = good as f64 / samples as f64;
     let proof = 1.0 / gate.alpha;
     let enough = samples >= gate.min_samples;
     let (verdict, why) = if enough && below >= proof {
-        (Verdict::Fail, format!("it is below {}", percent(floor)))
+        (
+            Verdict::Fail,
+            format!("it is below {}", percent(fail_below)),
+        )
     } else if enough && above >= proof && observed >= target {
         (Verdict::Pass, format!("it is above {}", percent(floor)))
     } else if !enough {

@@ -6,15 +6,13 @@
 mod evidence;
 mod judge;
 
-pub use evidence::{Counts, Evidence, Histogram, Number};
+pub use evidence::{Counts, Evidence, Histogram, LATENCY_EDGES_MS, Number};
 pub use judge::judge;
 
-use serde::Serialize;
-
-use super::config::Platform;
+use serde::{Deserialize, Serialize};
 
 /// What a gate says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Verdict {
@@ -37,12 +35,14 @@ pub enum Limit {
 /// What is asked of the evidence.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
-    /// The share of what went well. `floor` is from where on it has failed; between the two it holds (seed
-    /// 000: 86 % is good, below 80 % is not).
+    /// The share of what went well, 0 to 1. It passes once it is seen to be `at_least` and proven to be above the
+    /// `floor`; in between it holds (seed 000: 86 % is good, below 80 % is not).
     Rate {
         metric: String,
         at_least: f64,
         floor: f64,
+        /// From where on it has failed; at least the floor.
+        fail_below: f64,
     },
     /// What went wrong, at most so many times as often as in the control.
     Ratio { metric: String, at_most: f64 },
@@ -52,14 +52,20 @@ pub enum Ask {
         quantile: f64,
         at_most_ms: u32,
     },
+    /// A quantile of a latency, at most so many times as long as the control's, rounded up to an edge.
+    QuantileRatio {
+        metric: String,
+        quantile: f64,
+        at_most: f64,
+    },
     /// A number that somebody tells, no older than this.
     Number {
         name: String,
         limit: Limit,
         max_age_ms: u64,
     },
-    /// Each platform has been seen this often.
-    Coverage { platforms: Vec<Platform>, each: u64 },
+    /// Each platform (`linux-amd64`), or system (`linux`), has been seen this often.
+    Coverage { platforms: Vec<String>, each: u64 },
     /// The arms get the shares that they should.
     SampleRatio,
 }
@@ -75,7 +81,7 @@ pub struct Gate {
 }
 
 /// A verdict with its numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Judgement {
     pub verdict: Verdict,

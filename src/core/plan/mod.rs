@@ -1,0 +1,13 @@
+//! Plans: stages, the evidence that each asks for, and who may act on it. `document` is what is written, `run`
+//! where one stands. Pure: no clock, no store.
+
+mod document;
+mod run;
+
+pub use document::{
+    Action, Approval, Audience, Autonomy, Breaker, Freeze, HOUR_MS, Halt, LatencyLimit, MINUTE_MS,
+    Mode, Plan, Policy, Rule, Stage, StageGate,
+};
+pub use run::{
+    Baseline, Check, Circuit, Decision, Fired, Given, Judged, Pending, Run, Seen, Status,
+};
