@@ -120,6 +120,7 @@ pub enum Rule {
     Baseline {
         metric: String,
         factor: f64,
+        direction: Direction,
         window_ms: u64,
         min_samples: u64,
     },
@@ -146,6 +147,15 @@ pub enum Rule {
     },
     /// A check failed so often in a row.
     Check { name: String, consecutive: u64 },
+}
+
+/// Which share is held against the one before the plan began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// What went wrong may not be above so many times as much.
+    BadAbove,
+    /// What went well may not be below so many times as much.
+    GoodBelow,
 }
 
 /// What a latency is held against.

@@ -5,7 +5,7 @@ mod document;
 mod run;
 
 pub use document::{
-    Action, Approval, Audience, Autonomy, Breaker, Freeze, HOUR_MS, Halt, LatencyLimit, MINUTE_MS,
+    Action, Approval, Audience, Autonomy, Breaker, Direction, Freeze, HOUR_MS, Halt, LatencyLimit, MINUTE_MS,
     Mode, Plan, Policy, Rule, Stage, StageGate,
 };
 pub use run::{
