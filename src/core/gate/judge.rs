@@ -128,11 +128,11 @@ fn latency(
 /// once it is proven to be below where it fails.
 fn rate(gate: &Gate, good: u64, bad: u64, target: f64, floor: f64, fail_below: f64) -> Judgement {
     let is_share = |p: f64| p > 0.0 && p < 1.0;
-    let ordered = floor <= fail_below && fail_below <= target;
-    if !is_share(target) || !is_share(floor) || !ordered {
+    let ordered = floor <= target && fail_below <= target;
+    if ![target, floor, fail_below].into_iter().all(is_share) || !ordered {
         return error(
             target,
-            "the limits are no shares, or the floor is above the target",
+            "the limits are no shares, or one is above the target",
         );
     }
     let samples = good + bad;

@@ -5,9 +5,11 @@
 
 mod evidence;
 mod judge;
+mod metrics;
 
 pub use evidence::{Counts, Evidence, Histogram, LATENCY_EDGES_MS, Number};
 pub use judge::judge;
+pub use metrics::{Known, LATENCIES, METRICS, Says};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +43,7 @@ pub enum Ask {
         metric: String,
         at_least: f64,
         floor: f64,
-        /// From where on it has failed; at least the floor.
+        /// It has failed once it is proven to be below this; at most `at_least`.
         fail_below: f64,
     },
     /// What went wrong, at most so many times as often as in the control.
