@@ -432,7 +432,7 @@ fn the_stored_layout_is_pinned() {
     assert_eq!(State::parse(&checkpoint).unwrap().text(), checkpoint);
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds.len(), 12, "a kind of change has no row: {kinds:?}");
+    assert_eq!(kinds.len(), 17, "a kind of change has no row: {kinds:?}");
 
     let publication = text(&golden["publication"]);
     let read: Publication = serde_json::from_str(&publication).unwrap();
@@ -454,5 +454,10 @@ fn kind(change: &Change) -> &'static str {
         Change::Propose(_) => "propose",
         Change::EndProposal(_) => "end_proposal",
         Change::Remind(_) => "remind",
+        Change::Plan { .. } => "plan",
+        Change::Run { .. } => "run",
+        Change::EndPlan(_) => "end_plan",
+        Change::Decide { .. } => "decide",
+        Change::Signals { .. } => "signals",
     }
 }

@@ -309,6 +309,9 @@ fn examples_work() {
                 if path.ends_with("/resume") {
                     desk.admin("POST", "/rollout/v1.1.0-beta/pause", Value::Null);
                 }
+                if path.ends_with("/promote") || path.ends_with("/evaluate") || method == "DELETE" {
+                    desk.admin("POST", "/rollout/v1.1.0-beta/plan", small_plan());
+                }
                 let path = filled(path) + "?dry_run=1";
                 let reply = ask(
                     &mut desk,
@@ -322,6 +325,70 @@ fn examples_work() {
             }
         }
     }
+}
+
+/// One that goes on by itself.
+fn small_plan() -> Value {
+    let stages = json!([{"id": "one", "percentage": 25}, {"id": "two", "percentage": 30}]);
+    json!({"plan": {"name": "small", "stages": stages}, "start": true})
+}
+
+#[test]
+fn answers_about_plans_are_described() {
+    let checker = Checker::new();
+    let mut desk = Desk::with(&json!({}));
+    let mut calls = |calls: Vec<(&str, &str, Value, u16)>| {
+        for (method, path, body, status) in calls {
+            let path = format!("/rollout/v1.1.0-beta/{path}");
+            let reply = ask(&mut desk, &checker, method, &path, body);
+            assert_eq!(reply.status, status, "{method} {path}: {}", reply.body);
+        }
+    };
+    let why = || json!({"force": true, "reason": "mends a leak"});
+    let numbers = json!({"numbers": {"p0_open": 0, "awu": {"value": 1.5, "at": "2026-01-01T00:00:00Z", "source": "survey"}}, "checks": {"health": false}});
+    calls(vec![
+        ("GET", "plan", Value::Null, 409),
+        ("POST", "evaluate", Value::Null, 409),
+        ("GET", "report", Value::Null, 409),
+        ("POST", "plan", json!({"preset": "none"}), 422),
+        (
+            "POST",
+            "plan",
+            json!({"plan": {"name": "x", "stages": []}}),
+            422,
+        ),
+        ("POST", "plan", json!({"preset": "canary"}), 422),
+        ("POST", "plan", json!({"preset": "caro"}), 200),
+        ("GET", "plan", Value::Null, 200),
+        ("POST", "evaluate", Value::Null, 200),
+        ("POST", "promote", Value::Null, 409),
+        ("POST", "plan", json!({"start": true}), 200),
+        ("POST", "plan", json!({"start": true}), 409),
+        ("POST", "signals", numbers, 200),
+        (
+            "POST",
+            "signals",
+            json!({"numbers": {"p0_open": {"value": 1, "at": "2036-01-01T00:00:00Z"}}}),
+            422,
+        ),
+        ("POST", "evaluate?dry_run=1", Value::Null, 200),
+        ("POST", "evaluate", Value::Null, 200),
+        ("POST", "promote", Value::Null, 409),
+        ("POST", "promote", json!({"force": true}), 422),
+        ("POST", "approve", json!({"stage": "canary"}), 409),
+        ("POST", "promote", why(), 200),
+        ("POST", "approve", json!({"stage": "large_beta"}), 200),
+        ("GET", "plan", Value::Null, 200),
+        ("GET", "report", Value::Null, 200),
+        ("GET", "report?kind=announcement", Value::Null, 200),
+        ("GET", "report?kind=post-mortem", Value::Null, 200),
+        ("GET", "report?kind=status&format=text", Value::Null, 200),
+        ("GET", "report?kind=none", Value::Null, 400),
+        ("POST", "rollback", Value::Null, 200),
+        ("POST", "resume", Value::Null, 409),
+        ("DELETE", "plan", Value::Null, 200),
+        ("DELETE", "plan", Value::Null, 409),
+    ]);
 }
 
 #[test]

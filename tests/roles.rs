@@ -34,6 +34,8 @@ const MANAGER: &str = "m";
 const LEAD: &str = "ml";
 const FEATURES: &str = "mle";
 const EVERYBODY: &str = "mlebv";
+const BOT: &str = "mb";
+const SIGNALS: &str = "mlb";
 
 /// Each call with a request that works in [`world`], and who may make it.
 #[rustfmt::skip]
@@ -49,6 +51,14 @@ fn table() -> Vec<(Call, &'static str, &'static str, Value, &'static str)> {
         (Call::Resume, "POST", "/rollout/v1.1.0-beta/resume", Value::Null, MANAGER),
         (Call::Rollback, "POST", "/rollout/v1.1.0-beta/rollback", json!({"percentage": 5}), MANAGER),
         (Call::Approve, "POST", "/rollout/v1.1.0-beta/approve", Value::Null, MANAGER),
+        (Call::Approve, "POST", "/rollout/v1.0.9-beta/approve", json!({"stage": "one"}), LEAD),
+        (Call::ReadPlan, "GET", "/rollout/v1.0.9-beta/plan", Value::Null, EVERYBODY),
+        (Call::SetPlan, "POST", "/rollout/v1.1.0-beta/plan", json!({"preset": "caro", "start": true}), MANAGER),
+        (Call::DeletePlan, "DELETE", "/rollout/v1.0.9-beta/plan", Value::Null, MANAGER),
+        (Call::Promote, "POST", "/rollout/v1.0.9-beta/promote", json!({"force": true, "reason": "x"}), MANAGER),
+        (Call::Evaluate, "POST", "/rollout/v1.0.9-beta/evaluate", Value::Null, BOT),
+        (Call::Signal, "POST", "/rollout/v1.1.0-beta/signals", json!({"numbers": {"p0_open": 0}}), SIGNALS),
+        (Call::ReadReport, "GET", "/rollout/v1.0.9-beta/report", Value::Null, EVERYBODY),
         (Call::SetFeatures, "POST", "/features/*", dev, FEATURES),
         (Call::ReadExperiments, "GET", "/admin/experiments", Value::Null, EVERYBODY),
         (Call::ReadExperiments, "GET", "/admin/experiments/running", Value::Null, EVERYBODY),
@@ -90,6 +100,7 @@ fn rules() -> Value {
     json!({
         "policy": {"approvals": {"full_rollout": true}},
         "cohorts": {"spare": {"enabled": true}},
+        "releases": {"v1.0.9-beta": {"version": "1.1.0-beta.1", "percentage": 0, "state": "active"}},
         "features": {"*": {"new_parser": {"stage": "development"}}},
         "experiments": {"running": {
             "variants": {"control": 1, "other": 2}, "control": "control", "metrics": ["success"],
@@ -106,6 +117,12 @@ fn world() -> World {
         "/admin/tokens",
         json!({"role": "bot", "label": "spare"}),
     );
+    let plan = json!({"name": "small", "stages": [
+        {"id": "one", "percentage": 0, "approval": {"roles": ["release_manager", "engineering_lead"]}},
+        {"id": "two", "percentage": 1},
+    ]});
+    let plan = json!({"plan": plan, "start": true});
+    desk.admin("POST", "/rollout/v1.0.9-beta/plan", plan);
     let full = json!({"percentage": 100});
     let pending = desk.admin("POST", "/rollout/v1.1.0-beta", full);
     World {
@@ -141,9 +158,12 @@ fn every_call_by_every_role() {
             assert_eq!(json["type"], "urn:caro-edge:problem:forbidden", "{what}");
             // The least role that may.
             let least = match who {
+                // A lead may approve a plan's stage.
+                _ if call == Call::Approve && *role != "engineering_lead" => "engineering_lead",
                 MANAGER => "release_manager",
                 LEAD => "engineering_lead",
                 FEATURES => "engineer",
+                BOT | SIGNALS => "bot",
                 _ => "viewer",
             };
             assert_eq!(json["required_role"], least, "{what}");

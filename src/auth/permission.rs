@@ -14,6 +14,13 @@ pub enum Call {
     Resume,
     Rollback,
     Approve,
+    ReadPlan,
+    SetPlan,
+    DeletePlan,
+    Promote,
+    Evaluate,
+    Signal,
+    ReadReport,
     SetFeatures,
     ReadExperiments,
     SetExperiments,
@@ -41,11 +48,13 @@ pub enum Call {
 
 /// Every call with the roles that may make it, the least of them last. A release manager may make
 /// each.
-pub const PERMISSIONS: [(Call, &[Role]); 32] = {
+pub const PERMISSIONS: [(Call, &[Role]); 39] = {
     use Role::{Bot, Engineer, EngineeringLead, ReleaseManager, Viewer};
     const MANAGER: &[Role] = &[ReleaseManager];
     const LEAD: &[Role] = &[ReleaseManager, EngineeringLead];
     const FEATURES: &[Role] = &[ReleaseManager, EngineeringLead, Engineer];
+    const BOT: &[Role] = &[ReleaseManager, Bot];
+    const SIGNALS: &[Role] = &[ReleaseManager, EngineeringLead, Bot];
     const EVERYBODY: &[Role] = &[ReleaseManager, EngineeringLead, Engineer, Bot, Viewer];
     [
         (Call::SetRelease, MANAGER),
@@ -56,7 +65,16 @@ pub const PERMISSIONS: [(Call, &[Role]); 32] = {
         (Call::Pause, MANAGER),
         (Call::Resume, MANAGER),
         (Call::Rollback, MANAGER),
-        (Call::Approve, MANAGER),
+        // A change that waits is approved by a release manager: `api::control::approval`. A stage, by whom its plan
+        // names.
+        (Call::Approve, LEAD),
+        (Call::ReadPlan, EVERYBODY),
+        (Call::SetPlan, MANAGER),
+        (Call::DeletePlan, MANAGER),
+        (Call::Promote, MANAGER),
+        (Call::Evaluate, BOT),
+        (Call::Signal, SIGNALS),
+        (Call::ReadReport, EVERYBODY),
         // An engineer's are checked one by one: `core::ledger::features`.
         (Call::SetFeatures, FEATURES),
         (Call::ReadExperiments, EVERYBODY),

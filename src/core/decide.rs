@@ -124,7 +124,7 @@ fn admit(
         return Err(Reason::Kill);
     }
     let Some(unit) = unit else {
-        return if release.configured == Percentage::FULL {
+        return if release.configured == Percentage::FULL && !release.within_cohorts {
             Ok(Reason::Bucket)
         } else {
             Err(Reason::NoUnit)
@@ -137,13 +137,20 @@ fn admit(
         return Ok(Reason::Allowlist);
     }
     let bucket = Bucket::of(unit, release.gate);
-    if release.cohorts.iter().any(|c| c.members.contains(unit)) {
-        Ok(Reason::Cohort)
+    let is_member = |c: &Cohort| c.members.contains(unit) || bucket.is_in(c.percentage);
+    if release.within_cohorts {
+        let admitted = bucket.is_in(release.configured) && release.cohorts.iter().any(is_member);
+        if admitted {
+            return Ok(Reason::Cohort);
+        }
+    } else if release.cohorts.iter().any(|c| c.members.contains(unit)) {
+        return Ok(Reason::Cohort);
     } else if bucket.is_in(release.configured) {
-        Ok(Reason::Bucket)
-    } else if release.cohorts.iter().any(|c| bucket.is_in(c.percentage)) {
-        Ok(Reason::Cohort)
-    } else if release.configured > Percentage::ZERO && held.variant(release.gate).is_some() {
+        return Ok(Reason::Bucket);
+    } else if release.cohorts.iter().any(is_member) {
+        return Ok(Reason::Cohort);
+    }
+    if release.configured > Percentage::ZERO && held.variant(release.gate).is_some() {
         // At 0 nobody is left: that is how a release is taken back.
         Ok(Reason::Sticky)
     } else {

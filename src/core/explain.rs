@@ -10,7 +10,7 @@ use super::flags::{Asking, Choice, Flag, Plan, Reason, evaluate_hashed};
 use super::identity::Unit;
 use super::ids::{FlagKey, Percentage, ReleaseName};
 use super::json::Json;
-use super::snapshot::{Release, Snapshot};
+use super::snapshot::{Cohort, Release, Snapshot};
 use super::time::Timestamp;
 
 /// What one requester gets, and why.
@@ -222,9 +222,17 @@ fn rules(
         .cohorts
         .iter()
         .position(|c| on(&|unit| c.members.contains(unit)));
+    let within = release.within_cohorts;
     add(
         "cohort_member",
         match member {
+            Some(at) if within => (
+                None,
+                format!(
+                    "the requester is a member of {}, of which the percentage is",
+                    name(at)
+                ),
+            ),
             Some(at) => (
                 Some(true),
                 format!("the requester is a member of {}", name(at)),
@@ -245,17 +253,23 @@ fn rules(
     add(
         "bucket",
         (
-            is_in.then_some(true),
+            match (within, is_in) {
+                (true, false) => Some(false),
+                (true, true) => None,
+                (false, is_in) => is_in.then_some(true),
+            },
             format!("bucket {at} % is {compared} {configured} %"),
         ),
     );
-    let cohort = release
-        .cohorts
-        .iter()
-        .position(|c| bucket.is_in(c.percentage));
+    let by_bucket = |c: &Cohort| bucket.is_in(c.percentage);
+    let cohort = release.cohorts.iter().position(by_bucket);
     add(
         "cohort_bucket",
         match cohort.and_then(|i| Some((i, release.cohorts.get(i)?))) {
+            _ if within && member.is_some() => (
+                Some(true),
+                "a member's bucket is below the percentage".to_owned(),
+            ),
             Some((i, cohort)) => (
                 Some(true),
                 format!(

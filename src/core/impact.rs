@@ -140,7 +140,10 @@ fn threshold(snapshot: &Snapshot, release: &Release) -> u32 {
     if release.stopped || snapshot.killed || release.state == State::Draft {
         return 0;
     }
-    highest(release.configured, &release.cohorts)
+    match release.within_cohorts {
+        true => highest(Percentage::ZERO, &release.cohorts).min(release.configured.thousandths()),
+        false => highest(release.configured, &release.cohorts),
+    }
 }
 
 fn highest(percentage: Percentage, cohorts: &[Cohort]) -> u32 {

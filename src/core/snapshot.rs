@@ -69,6 +69,7 @@ pub struct Release {
     pub(super) gate: RolloutHash,
     pub(super) deny: Members,
     pub(super) cohorts: Vec<Cohort>,
+    pub(super) within_cohorts: bool,
 }
 
 impl Release {
@@ -194,6 +195,7 @@ impl Snapshot {
                     gate: RolloutHash::of(Purpose::Gate, &release.rollout_id),
                     deny: release.deny.clone(),
                     cohorts: cohorts(config, &release.cohorts),
+                    within_cohorts: release.within_cohorts,
                 },
             );
         }

@@ -126,7 +126,7 @@ pub fn share_of_hits(share: f64, ratio: f64) -> f64 {
     share * ratio / (1.0 - share + share * ratio)
 }
 
-/// Wilson's 95 % interval of a share, for showing; no decision hangs on it.
+/// Wilson's 95 % interval of a share, for showing, and for halts in short windows: no gate hangs on it.
 pub fn wilson(hits: u64, total: u64) -> (f64, f64) {
     const Z: f64 = 1.959_963_984_540_054;
     if total == 0 {

@@ -9,6 +9,7 @@ use crate::core::impact::{FeatureImpact, Impact};
 use crate::core::ledger::Mark;
 use crate::core::ledger::event::{Actor, Drain, Proposal, Token};
 use crate::core::ledger::kv::Landed;
+use crate::core::plan::Decision;
 use crate::core::role::Role;
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
@@ -78,6 +79,8 @@ body! {
     Approve {
         /// Which, if several wait.
         optional approval: String,
+        /// The stage of the release's plan that may be left; instead of a change that waits.
+        optional stage: FlagKey,
         optional reason: Reason,
     }
 }
@@ -189,6 +192,9 @@ pub struct Changed<'a> {
     /// The token, once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Minted>,
+    /// What was decided of a plan, with all of its reasons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
 }
 
 /// A new token.

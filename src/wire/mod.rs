@@ -7,6 +7,7 @@ pub mod experiment;
 pub(crate) mod flag_schema;
 pub mod looks;
 pub mod ofrep;
+pub mod plan;
 pub mod problem;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod schema;

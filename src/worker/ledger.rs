@@ -261,6 +261,7 @@ impl Inner {
             random,
             webhook: self.webhook().is_some(),
             counts: Ok(Counts::default()),
+            evidence: None,
         })
     }
 

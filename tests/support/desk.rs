@@ -4,10 +4,12 @@
 #![allow(dead_code)]
 
 use caro_edge::api::control::ledger::Ledger;
+use caro_edge::api::control::plans::{Asked, Query, wanted_evidence};
 use caro_edge::api::control::{Environment, handle};
 use caro_edge::api::reply::Reply;
 use caro_edge::auth::token::TokenHash;
 use caro_edge::core::defaults::Defaults;
+use caro_edge::core::gate::Evidence;
 use caro_edge::core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -22,6 +24,8 @@ pub const ADMIN: &str = "local-admin-token-0123456789";
 pub struct Desk {
     pub ledger: Ledger<Memory>,
     pub now: Timestamp,
+    /// What each span of time has seen, or why it cannot be said.
+    pub evidence: Result<Evidence, String>,
     asked: u64,
 }
 
@@ -36,6 +40,7 @@ impl Desk {
         Self {
             ledger: Ledger::open(store, Defaults::default()).unwrap(),
             now: NOW,
+            evidence: Ok(Evidence::default()),
             asked: 0,
         }
     }
@@ -59,6 +64,7 @@ impl Desk {
         Self {
             ledger: Ledger::open(store, self.ledger.defaults.clone()).unwrap(),
             now: self.now,
+            evidence: self.evidence.clone(),
             asked: self.asked,
         }
     }
@@ -74,6 +80,7 @@ impl Desk {
             admin: Some(TokenHash::of(ADMIN)),
             random,
             counts: Ok(Default::default()),
+            evidence: None,
             webhook: true,
         }
     }
@@ -94,8 +101,27 @@ impl Desk {
         for (name, value) in headers {
             request = request.with(name, value);
         }
-        let environment = self.environment();
+        let mut environment = self.environment();
+        let query = wanted_evidence(&self.ledger, &request, self.now);
+        environment.evidence = query.map(|query| self.asked(query));
         handle(&mut self.ledger, &request, body, &environment)
+    }
+
+    fn asked(&self, query: Query) -> Asked {
+        let spans = query.spans.len();
+        let answer = self.evidence.clone();
+        Asked {
+            answer: answer.map(|evidence| vec![evidence; spans]),
+            query,
+        }
+    }
+
+    /// What the clock brings: the plans that are due.
+    pub fn guard(&mut self) {
+        for query in self.ledger.plans_due(self.now) {
+            let asked = self.asked(query);
+            self.ledger.guard_plan(&asked, self.now).unwrap();
+        }
     }
 
     /// Asks with a JSON body, or none if it is null; gives the status and the answer's JSON.

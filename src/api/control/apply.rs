@@ -7,21 +7,25 @@ use crate::core::bucket::UnitHash;
 use crate::core::config::{Config, State};
 use crate::core::decode::{Decoder, Path, Problem, to_hex};
 use crate::core::identity::Unit;
-use crate::core::ids::Percentage;
+use crate::core::ids::{Percentage, ReleaseName};
 use crate::core::json::Json;
-use crate::core::ledger::event::{Actor, Change, Member};
+use crate::core::ledger::event::{Actor, Change, Member, Told};
 use crate::core::ledger::{
     self, Live, MemberRef, NewToken, Outcome, PutRelease, Rejection, SINGLE_SWITCHES, SetRelease,
 };
+use crate::core::plan::{PRESETS, preset};
+use crate::core::table::Table;
+use crate::core::time::Timestamp;
 use crate::wire::body::{Body, Reason};
 use crate::wire::control::{
     Because, MintToken, Minted, Person, PutCohort, PutRollout, Rollback, SetCanary,
     SetKillSwitches, SetMembers, SetRollout,
 };
+use crate::wire::plan::{Promote, SetPlan, Signals};
 
-use super::Environment;
 use super::ledger::Ledger;
 use super::route::Target;
+use super::{Environment, plans};
 
 /// A call, understood.
 pub(super) struct Wanted {
@@ -36,7 +40,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn new(outcome: Outcome, reason: Option<Reason>, confirm: Option<bool>) -> Self {
+    pub(super) fn new(outcome: Outcome, reason: Option<Reason>, confirm: Option<bool>) -> Self {
         Self {
             outcome,
             reason: reason.map(|r| r.0),
@@ -108,8 +112,12 @@ pub(super) fn wanted<S: Store>(
         (Call::ClearStop, Target::Scope(scope)) => {
             Ok(because(json, ledger::clear_stop(live, scope))?.needing_reason())
         }
-        (Call::Pause, Target::Release(name)) => because(json, ledger::pause(live, name)),
-        (Call::Resume, Target::Release(name)) => because(json, ledger::resume(live, name)),
+        (Call::Pause, Target::Release(name)) => {
+            because(json, ledger::pause(live, name, environment.now))
+        }
+        (Call::Resume, Target::Release(name)) => {
+            because(json, ledger::resume(live, name, environment.now))
+        }
         (Call::Rollback, Target::Release(name)) => {
             let body = decode::<Rollback>(json)?;
             let to = body.percentage.unwrap_or(Percentage::ZERO);
@@ -117,6 +125,29 @@ pub(super) fn wanted<S: Store>(
             let outcome = ledger::rollback(live, name, to, over, environment.now)?;
             Ok(Wanted::new(outcome, body.reason, None))
         }
+        (Call::SetPlan, Target::Release(name)) => plan(live, name, json, environment),
+        (Call::DeletePlan, Target::Release(name)) => {
+            because(json, ledger::end_plan(live, name, environment.now))
+        }
+        (Call::Promote, Target::Release(name)) => {
+            let body = decode::<Promote>(json)?;
+            let force = body.force.unwrap_or(false);
+            let seen = plans::seen(live, name, environment.evidence.as_ref());
+            let outcome = ledger::promote(live, name, &seen, force, environment.now)?;
+            let wanted = Wanted::new(outcome, body.reason, body.confirm);
+            Ok(if force {
+                wanted.needing_reason()
+            } else {
+                wanted
+            })
+        }
+        (Call::Evaluate, Target::Release(name)) => {
+            let body = decode::<Because>(json)?;
+            let seen = plans::seen(live, name, environment.evidence.as_ref());
+            let outcome = ledger::evaluate(live, name, &seen, environment.now)?;
+            Ok(Wanted::new(outcome, body.reason, None))
+        }
+        (Call::Signal, Target::Release(name)) => signals(live, name, json, actor, environment.now),
         (Call::SetFeatures, Target::Features(scope)) => {
             let (patch, reason) = feature_patch(json)?;
             let defaults = &ledger.defaults;
@@ -173,6 +204,98 @@ pub(super) fn wanted<S: Store>(
         }
         _ => Err(Rejection::Conflict("this call changes nothing".to_owned())),
     }
+}
+
+/// `POST …/plan`: gives one, begins it, or both in one row.
+fn plan(
+    live: &Live,
+    name: &ReleaseName,
+    json: &Json,
+    environment: &Environment,
+) -> Result<Wanted, Rejection> {
+    let body = decode::<SetPlan>(json)?;
+    let now = environment.now;
+    let document = match (body.preset, body.plan) {
+        (Some(_), Some(_)) => {
+            return Err(Rejection::at(
+                "",
+                "must have \"preset\" or \"plan\", not both",
+            ));
+        }
+        (Some(named), None) => {
+            let text = preset(&named).ok_or_else(|| {
+                let message = format!("is no preset; they are {}", PRESETS.join(", "));
+                Rejection::at("/preset", message)
+            })?;
+            // A test reads each of them.
+            Json::parse(text).ok()
+        }
+        (None, Some(own)) => Some(own.0),
+        (None, None) => None,
+    };
+    let start = body.start.unwrap_or(false);
+    let set = document.map(|document| ledger::set_plan(live, name, &document, now));
+    let set = set.transpose()?;
+    let asked = environment.evidence.as_ref();
+    let outcome = match (set, start) {
+        (None, false) => {
+            let message = "says nothing: give \"preset\", \"plan\" or \"start\": true";
+            return Err(Rejection::at("", message));
+        }
+        (Some(set), false) => set,
+        (set, true) => {
+            let with = set.as_ref().map(|set| live.with(&set.changes));
+            let live = with.as_ref().unwrap_or(live);
+            let seen = plans::seen(live, name, asked);
+            let started = ledger::start_plan(live, name, &seen, plans::baseline(asked), now)?;
+            let mut outcome = set.unwrap_or_else(|| Outcome {
+                changes: Vec::new(),
+                ..started.clone()
+            });
+            outcome.summary.clone_from(&started.summary);
+            outcome.alert |= started.alert;
+            outcome.changes.extend(started.changes);
+            outcome
+        }
+    };
+    Ok(Wanted::new(outcome, body.reason, body.confirm))
+}
+
+/// How far ahead the clock of who tells may be, in milliseconds.
+const AHEAD_MS: u64 = 5 * 60_000;
+
+fn signals(
+    live: &Live,
+    name: &ReleaseName,
+    json: &Json,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Wanted, Rejection> {
+    let body = decode::<Signals>(json)?;
+    let mut numbers = Table::default();
+    for (key, signal) in body.numbers.iter().flat_map(Table::iter) {
+        let at = signal.at.unwrap_or(now);
+        if at > now.plus_millis(AHEAD_MS) {
+            let path = format!("/numbers/{key}/at");
+            return Err(Rejection::at(&path, "is in the future"));
+        }
+        let source = signal
+            .source
+            .as_ref()
+            .map_or(&actor.label, |label| &label.0);
+        let told = Told {
+            value: signal.value,
+            at: at.min(now),
+            source: source.clone(),
+        };
+        numbers.insert(key.to_string(), told);
+    }
+    let mut checks = Table::default();
+    for (key, passed) in body.checks.iter().flat_map(Table::iter) {
+        checks.insert(key.to_string(), *passed);
+    }
+    let outcome = ledger::signal(live, name, numbers, checks)?;
+    Ok(Wanted::new(outcome, body.reason, None))
 }
 
 fn decode<B: Body>(json: &Json) -> Result<B, Rejection> {

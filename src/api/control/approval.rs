@@ -4,14 +4,14 @@ use crate::api::ports::Store;
 use crate::api::reply::Reply;
 use crate::core::decode::to_hex;
 use crate::core::json::Json;
-use crate::core::ledger::event::{Actor, Change, Proposal};
-use crate::core::ledger::{Context, Held, Outcome, Rejection};
+use crate::core::ledger::event::{Actor, Change, Proposal, Scope};
+use crate::core::ledger::{Context, Held, Outcome, Rejection, approve_stage};
 use crate::core::role::Role;
 use crate::wire::body::Body;
 use crate::wire::control::{Approval, Approve, Pending};
 use crate::wire::problem::ProblemType;
 
-use super::apply::wanted;
+use super::apply::{Wanted, wanted};
 use super::ledger::Ledger;
 use super::route::{Found, Target, find};
 use super::write::{Asked, Options, Original, commit};
@@ -99,6 +99,25 @@ pub(super) fn approve<S: Store>(
     asked: &Asked<'_>,
 ) -> Result<Reply, Refusal> {
     let body = Approve::decode(json).map_err(Rejection::Invalid)?;
+    if let Some(stage) = &body.stage {
+        let Target::Scope(Scope::Release(name)) = asked.target else {
+            return Err(Refusal::new(ProblemType::UnknownPath, "No such release."));
+        };
+        let now = asked.environment.now;
+        let outcome = approve_stage(&ledger.live, name, stage.as_str(), &actor, now)?;
+        let wanted = Wanted::new(outcome, body.reason, None);
+        let original = Original {
+            path: String::new(),
+            body: String::new(),
+        };
+        return commit(ledger, wanted, actor, None, &original, asked);
+    }
+    if actor.role != Some(Role::ReleaseManager) {
+        let detail = "A change that waits is approved by a release manager; give \"stage\" to agree that a plan's stage is left.";
+        let mut refusal = Refusal::new(ProblemType::Forbidden, detail);
+        refusal.problem.required_role = Some(Role::ReleaseManager);
+        return Err(refusal);
+    }
     let Target::Scope(scope) = asked.target else {
         return Err(Refusal::new(ProblemType::UnknownPath, "No such release."));
     };

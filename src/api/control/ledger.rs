@@ -11,6 +11,7 @@ use crate::core::ledger::{
 use crate::core::time::Timestamp;
 
 use super::outbox::{alert_text, turned_texts};
+use super::plans::Guarded;
 
 /// A state is written out after this many rows, so that opening folds few.
 const CHECKPOINT_EVERY: u64 = 100;
@@ -80,6 +81,9 @@ pub struct Ledger<S> {
     pub defaults: Defaults,
     /// The row after which clients were last told that something changed, and a hash of what.
     pub(super) told: Option<(u64, String)>,
+    /// When plans were last looked at, and why their evidence could not be read.
+    pub(super) guarded: Guarded,
+    pub(super) evidence_error: Option<String>,
 }
 
 impl<S: Store> Ledger<S> {
@@ -109,6 +113,8 @@ impl<S: Store> Ledger<S> {
             publication,
             defaults,
             told: None,
+            guarded: Guarded::default(),
+            evidence_error: None,
         })
     }
 
@@ -182,7 +188,7 @@ impl<S: Store> Ledger<S> {
     }
 
     /// What the ledger does by itself; whether that was anything.
-    fn act(&mut self, outcome: &Outcome, context: &Context) -> Result<bool, Failure> {
+    pub(super) fn act(&mut self, outcome: &Outcome, context: &Context) -> Result<bool, Failure> {
         let Some(prepared) = self.live.prepare(outcome, context)? else {
             return Ok(false);
         };
@@ -400,12 +406,13 @@ impl<S: Store> Ledger<S> {
         wake = wake.max(busy.publishing.unwrap_or(wake));
         let drain = drain_step(&self.live, now).map(|(at, _)| at);
         let reminder = remind(&self.live, now).map(|(at, _)| at);
+        let plan = self.next_plan_due(now);
         let alert = match webhook {
             true => self.store.alerts(1)?.first().map(|alert| alert.next),
             false => None,
         };
         let alert = alert.map(|at| at.max(busy.delivering.unwrap_or(at)));
-        for at in [puts, drain, reminder, alert].into_iter().flatten() {
+        for at in [puts, drain, reminder, plan, alert].into_iter().flatten() {
             wake = wake.min(at);
         }
         Ok(wake.max(now))

@@ -6,8 +6,10 @@ mod approval;
 mod audit;
 pub mod ledger;
 mod outbox;
+pub mod plans;
 pub mod query;
 mod read;
+mod report;
 pub mod route;
 pub mod serve;
 pub mod throttle;
@@ -53,6 +55,8 @@ pub struct Environment {
     pub webhook: bool,
     /// What was counted of the experiment that is asked for, or why that cannot be said.
     pub counts: Result<Counts, String>,
+    /// The evidence that the call needs, as far as it does.
+    pub evidence: Option<plans::Asked>,
 }
 
 /// An answer that is an error.
@@ -234,6 +238,8 @@ fn is_read(call: Call) -> bool {
             | Call::ReadOps
             | Call::Lint
             | Call::ReadExperiments
+            | Call::ReadPlan
+            | Call::ReadReport
     )
 }
 

@@ -14,6 +14,7 @@ pub fn names(call: Call) -> &'static [&'static str] {
         Call::ReadAudit => &[
             "format", "limit", "before", "actor", "action", "target", "since", "until",
         ],
+        Call::ReadReport => &["kind", "format"],
         Call::Explain => &["id", "ip", "release", "at"],
         call if is_read(call) => &[],
         _ => &["dry_run", "confirm", "reason"],

@@ -24,7 +24,9 @@ use crate::wire::problem::ProblemType;
 
 use super::audit::{audit, verify};
 use super::ledger::Ledger;
+use super::plans::plan_look;
 use super::query::number;
+use super::report::report;
 use super::route::Target;
 use super::write::snapshot;
 use super::{Environment, Refusal, answer};
@@ -52,6 +54,18 @@ pub(super) fn read<S: Store>(
             answer(200, revision, &body)
         }
         Call::ReadCohorts => return cohorts(&ledger.live, target),
+        Call::ReadPlan => {
+            let Target::Release(name) = target else {
+                return Err(Refusal::new(ProblemType::UnknownPath, "No such release."));
+            };
+            return plan_look(&ledger.live, name, environment);
+        }
+        Call::ReadReport => {
+            let Target::Release(name) = target else {
+                return Err(Refusal::new(ProblemType::UnknownPath, "No such release."));
+            };
+            return report(ledger, request, name, environment);
+        }
         Call::ReadExperiments => return experiments(&ledger.live, target, environment),
         Call::ReadApprovals => {
             let waiting = state.proposals.values().filter(|p| p.expires > now);

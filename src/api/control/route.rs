@@ -88,6 +88,16 @@ fn try_find(method: &str, parts: &[&str]) -> Result<Found, String> {
             ],
             release(name)?,
         ),
+        ["rollout", name, "plan"] => (
+            "GET, HEAD, POST, DELETE, OPTIONS",
+            vec![
+                ("GET", Call::ReadPlan),
+                ("POST", Call::SetPlan),
+                ("DELETE", Call::DeletePlan),
+            ],
+            release(name)?,
+        ),
+        ["rollout", name, "report"] => read(Call::ReadReport, release(name)?),
         ["rollout", name, action] => {
             let (call, target) = match action {
                 "emergency-stop" => (Call::EmergencyStop, scope(name)?),
@@ -96,6 +106,9 @@ fn try_find(method: &str, parts: &[&str]) -> Result<Found, String> {
                 "pause" => (Call::Pause, release(name)?),
                 "resume" => (Call::Resume, release(name)?),
                 "rollback" => (Call::Rollback, release(name)?),
+                "promote" => (Call::Promote, release(name)?),
+                "evaluate" => (Call::Evaluate, release(name)?),
+                "signals" => (Call::Signal, release(name)?),
                 _ => return Ok(Found::Nothing),
             };
             ("POST, OPTIONS", vec![("POST", call)], target)

@@ -12,9 +12,10 @@ use crate::core::decode::{Problem, to_hex};
 use crate::core::defaults::Defaults;
 use crate::core::impact::{self, FeatureImpact, Impact};
 use crate::core::json::Json;
-use crate::core::ledger::event::Actor;
-use crate::core::ledger::{Context, Live};
+use crate::core::ledger::event::{Actor, Change};
+use crate::core::ledger::{Context, Live, Outcome};
 use crate::core::lint::{Severity, lint};
+use crate::core::plan::Decision;
 use crate::core::snapshot::Snapshot;
 use crate::core::stop::Stop;
 use crate::core::time::Timestamp;
@@ -336,6 +337,7 @@ pub(super) fn commit<S: Store>(
                 .and_then(|name| snapshot.release(name))
                 .map(|release| Rollout::of(snapshot, release)),
             token: minted,
+            decision: decided(outcome),
         }
     };
     let status = if wanted.minted.is_some() && !dry_run {
@@ -365,6 +367,14 @@ pub(super) fn commit<S: Store>(
         (None, None) => {}
     }
     Ok(reply)
+}
+
+/// The decision that a change carries out.
+fn decided(outcome: &Outcome) -> Option<Decision> {
+    outcome.changes.iter().find_map(|change| match change {
+        Change::Decide { decision, .. } => Some((**decision).clone()),
+        _ => None,
+    })
 }
 
 /// Refuses what brings something that lint calls an error, where the policy says so.

@@ -129,7 +129,7 @@ impl Operation {
     }
 
     /// The two-person rule may hold it up.
-    fn held(mut self) -> Self {
+    pub(super) fn held(mut self) -> Self {
         let text = "It waits for another release manager: `policy.approvals` of the configuration.";
         let answer = Answer::new(202, text)
             .json(of::<Pending>)

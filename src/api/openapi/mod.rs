@@ -10,6 +10,7 @@ mod admin;
 mod calls;
 mod flags;
 mod parts;
+mod plans;
 mod public;
 
 use schemars::generate::{Contract, SchemaSettings};
@@ -127,6 +128,7 @@ pub fn operations() -> Vec<Operation> {
         public::operations(),
         flags::operations(),
         calls::operations(),
+        plans::operations(),
     ]
     .concat()
 }

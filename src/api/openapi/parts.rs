@@ -284,6 +284,20 @@ pub(super) fn parameters(g: &mut SchemaGenerator) -> Value {
             json!({ "type": "string", "enum": ["json", "ndjson"] }),
             "Or `Accept: application/x-ndjson`.",
         ),
+        (
+            "kind",
+            "query",
+            "kind",
+            json!({ "type": "string", "enum": ["status", "announcement", "post-mortem"] }),
+            "Which text; `status` if left out.",
+        ),
+        (
+            "textFormat",
+            "query",
+            "format",
+            json!({ "type": "string", "enum": ["json", "text"] }),
+            "`json` if left out.",
+        ),
         ("explainId", "query", "id", given, "The requester's id."),
         (
             "ip",

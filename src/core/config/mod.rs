@@ -153,6 +153,8 @@ pub struct Release {
     /// What its buckets are drawn from; kept when the release is renamed.
     pub rollout_id: String,
     pub cohorts: Vec<CohortName>,
+    /// Whether the percentage is one of the cohorts' people, and of nobody else. Written `"mode": "and"`.
+    pub within_cohorts: bool,
     pub deny: Members,
 }
 

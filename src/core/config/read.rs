@@ -214,6 +214,14 @@ fn release(d: &mut Decoder, name: &ReleaseName, json: &Json, at: &Path<'_>) -> O
         d.parse::<ReleaseName>(json, at)
     });
     let cohorts = o.optional(d, "cohorts", cohort_names);
+    let mode = o.optional(d, "mode", |d, json, at| match d.string(json, at)? {
+        "or" => Some(false),
+        "and" => Some(true),
+        _ => {
+            d.report(at, "must be \"or\" (the cohorts, and the percentage of everybody) or \"and\" (the percentage of the cohorts)");
+            None
+        }
+    });
     let deny = o.optional(d, "deny", |d, json, at| Some(Members::decode(d, json, at)));
     o.finish(d);
     Some(Release {
@@ -222,6 +230,7 @@ fn release(d: &mut Decoder, name: &ReleaseName, json: &Json, at: &Path<'_>) -> O
         state: state.unwrap_or(State::Draft),
         rollout_id: format!("release/{}", rollout_id.as_ref().unwrap_or(name)),
         cohorts: cohorts.unwrap_or_default(),
+        within_cohorts: mode.unwrap_or(false),
         deny: deny.unwrap_or_default(),
     })
 }

@@ -6,7 +6,9 @@ use sha2::{Digest, Sha256};
 use crate::core::decode::to_hex;
 use crate::core::ids::{CohortName, Percentage, ReleaseName};
 use crate::core::json::Json;
+use crate::core::plan::{Decision, Run, Seen};
 use crate::core::role::Role;
+use crate::core::table::Table;
 use crate::core::time::Timestamp;
 
 /// The `prev` of the first row.
@@ -123,6 +125,18 @@ pub struct Proposal {
     pub body: String,
 }
 
+/// A number that somebody told of a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "ToldNumber"))]
+pub struct Told {
+    pub value: f64,
+    /// When it was so.
+    pub at: Timestamp,
+    /// Where it is from, such as `github`.
+    pub source: String,
+}
+
 /// One step from a state to the next. Folding never fails and never asks anything: what had to be
 /// checked was checked before the row was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,6 +164,30 @@ pub enum Change {
     EndProposal(String),
     /// Somebody was reminded that this kill switch is still on.
     Remind(String),
+    /// A release's plan, and where it stands.
+    Plan {
+        release: ReleaseName,
+        document: Json,
+        run: Box<Run>,
+    },
+    Run {
+        release: ReleaseName,
+        run: Box<Run>,
+    },
+    EndPlan(ReleaseName),
+    /// A decision, and everything that it was made from: so it can be made again.
+    Decide {
+        release: ReleaseName,
+        seen: Box<Seen>,
+        decision: Box<Decision>,
+    },
+    /// Numbers and checks that were told of a release.
+    Signals {
+        release: ReleaseName,
+        numbers: Table<String, Told>,
+        /// Whether each went well.
+        checks: Table<String, bool>,
+    },
 }
 
 /// One row of the log.

@@ -7,6 +7,7 @@
 mod experiments;
 mod features;
 mod people;
+mod plan;
 mod release;
 mod state;
 
@@ -19,11 +20,15 @@ pub use features::set_features;
 pub use people::{
     MemberRef, NewToken, delete_cohort, mint, put_cohort, revoke, set_canary, set_members,
 };
+pub use plan::{
+    Looked, approve_stage, end_plan, evaluate, guarded, hold_plan, looked, promote, seen, set_plan,
+    signal, start_plan,
+};
 pub use release::{
     PutRelease, SetRelease, adopt, delete_release, drain_step, import, pause, put_release, resume,
     rollback, set_release,
 };
-pub use state::{Mark, SCHEMA, State, kills_on, member_unit};
+pub use state::{Mark, Planned, SCHEMA, Signals, State, kills_on, member_unit};
 pub use stop::{
     SINGLE_SWITCHES, clear_stop, remind, set_kill_switches, stop, turned, unknown_switches,
 };
@@ -208,6 +213,26 @@ impl Live {
         Some(Self::new(state))
     }
 
+    /// What it comes to with changes that are not a row yet.
+    pub fn with(&self, changes: &[Change]) -> Self {
+        let mut state = self.state.clone();
+        let row = Row {
+            seq: state.seq,
+            revision: state.revision,
+            at: Timestamp::from_millis(0),
+            actor: Actor::ledger(),
+            approved_by: None,
+            action: String::new(),
+            target: String::new(),
+            reason: String::new(),
+            summary: String::new(),
+            changes: changes.to_vec(),
+            prev: String::new(),
+        };
+        state.fold(&row, self.state.head.clone());
+        Self::new(state)
+    }
+
     /// The stop as the edge sees it once all is published.
     pub fn stop(&self) -> Stop {
         Stop::parse(self.state.stop_value().as_deref(), self.config.as_ref())
@@ -285,6 +310,8 @@ impl State {
             tokens,
             drains,
             proposals,
+            plans,
+            signals,
             ..
         } = next;
         self.document == *document
@@ -293,6 +320,8 @@ impl State {
             && self.tokens == *tokens
             && self.drains == *drains
             && self.proposals == *proposals
+            && self.plans == *plans
+            && self.signals == *signals
     }
 }
 

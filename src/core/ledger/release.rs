@@ -3,9 +3,11 @@
 use crate::core::config::{Config, Release, State as ReleaseState};
 use crate::core::ids::{CohortName, Percentage, ReleaseName, Version};
 use crate::core::json::Json;
+use crate::core::plan::{Look, person};
 use crate::core::time::Timestamp;
 
 use super::event::{Change, Drain};
+use super::plan::{followed, resumed};
 use super::{Held, Live, Outcome, Rejection, hold_stopped};
 
 /// How far apart the steps of a drain are, in milliseconds.
@@ -72,7 +74,7 @@ impl SetRelease {
     }
 }
 
-fn merge(name: &ReleaseName, patch: Json) -> Change {
+pub(super) fn merge(name: &ReleaseName, patch: Json) -> Change {
     Change::Merge(Json::nested(&["releases", name.as_str()], patch))
 }
 
@@ -175,19 +177,40 @@ pub fn delete_release(live: &Live, name: &ReleaseName) -> Result<Outcome, Reject
     Ok(outcome)
 }
 
-/// `POST …/pause`: holds the percentage, whatever would raise it.
-pub fn pause(live: &Live, name: &ReleaseName) -> Result<Outcome, Rejection> {
-    move_to(
+/// `POST …/pause`: holds the percentage, whatever would raise it, and the plan.
+pub fn pause(live: &Live, name: &ReleaseName, now: Timestamp) -> Result<Outcome, Rejection> {
+    let mut outcome = move_to(
         live,
         name,
         "release.pause",
         ReleaseState::Active,
         ReleaseState::Paused,
-    )
+    )?;
+    let paused = |look: &Look<'_>| person::pause(look.run, "paused by a person", now);
+    outcome.changes.extend(followed(live, name, now, paused));
+    Ok(outcome)
 }
 
-/// `POST …/resume`.
-pub fn resume(live: &Live, name: &ReleaseName) -> Result<Outcome, Rejection> {
+/// `POST …/resume`, of the plan too.
+pub fn resume(live: &Live, name: &ReleaseName, now: Timestamp) -> Result<Outcome, Rejection> {
+    live.not_stopped(name)?;
+    if let Some(mut outcome) = resumed(live, name, now)? {
+        if outcome
+            .changes
+            .iter()
+            .all(|change| !matches!(change, Change::Merge(_)))
+        {
+            let own = move_to(
+                live,
+                name,
+                "release.resume",
+                ReleaseState::Paused,
+                ReleaseState::Active,
+            )?;
+            outcome.changes.extend(own.changes);
+        }
+        return Ok(outcome);
+    }
     move_to(
         live,
         name,
@@ -270,6 +293,10 @@ pub fn rollback(
     } else {
         outcome.changes.push(merge(name, set(Some(to)).patch()));
     }
+    let rolled_back = |look: &Look<'_>| person::rolled_back(look, to);
+    outcome
+        .changes
+        .extend(followed(live, name, now, rolled_back));
     Ok(outcome)
 }
 

@@ -7,10 +7,11 @@ use crate::core::decode::Problem;
 use crate::core::ids::ReleaseName;
 use crate::core::json::Json;
 use crate::core::lint::is_full;
+use crate::core::plan::{Check, Decision, Run, person};
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
 
-use super::event::{Actor, Change, Drain, GENESIS, Member, MemberList, Proposal, Row, Token};
+use super::event::{Actor, Change, Drain, GENESIS, Member, MemberList, Proposal, Row, Token, Told};
 
 /// The version of the stored layout, rows and state.
 pub const SCHEMA: u64 = 1;
@@ -50,6 +51,26 @@ pub struct State {
     /// Since when a feature is for everybody, by `scope/key`.
     #[serde(default, skip_serializing_if = "Table::is_empty")]
     pub full: Table<String, Timestamp>,
+    #[serde(default, skip_serializing_if = "Table::is_empty")]
+    pub plans: Table<ReleaseName, Planned>,
+    #[serde(default, skip_serializing_if = "Table::is_empty")]
+    pub signals: Table<ReleaseName, Signals>,
+}
+
+/// A release's plan, as it was given, where it stands, and the last decision about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    pub document: Json,
+    pub run: Run,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Decision>,
+}
+
+/// What was told of a release last, by name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Signals {
+    pub numbers: Table<String, Told>,
+    pub checks: Table<String, Check>,
 }
 
 impl Default for State {
@@ -66,6 +87,8 @@ impl Default for State {
             drains: Table::default(),
             proposals: Table::default(),
             full: Table::default(),
+            plans: Table::default(),
+            signals: Table::default(),
         }
     }
 }
@@ -129,6 +152,7 @@ impl State {
         }
         self.mark_kills(row);
         self.mark_full(row);
+        self.mark_plans(row);
         self.tokens.retain(|_, token| {
             let ended = token.revoked.unwrap_or(token.expires);
             row.at.millis_since(ended) < FORGET_MS
@@ -172,6 +196,86 @@ impl State {
                 if let Some(mark) = self.kills.get_mut(switch.as_str()) {
                     mark.reminded = true;
                 }
+            }
+            Change::Plan {
+                release,
+                document,
+                run,
+            } => {
+                let planned = Planned {
+                    document: document.clone(),
+                    run: (**run).clone(),
+                    last: None,
+                };
+                self.plans.insert(release.clone(), planned);
+            }
+            Change::Run { release, run } => {
+                if let Some(planned) = self.plans.get_mut(release) {
+                    planned.run = (**run).clone();
+                }
+            }
+            Change::EndPlan(release) => {
+                self.plans.remove(release);
+            }
+            Change::Decide {
+                release, decision, ..
+            } => {
+                if let Some(planned) = self.plans.get_mut(release) {
+                    planned.last = Some((**decision).clone());
+                }
+            }
+            Change::Signals {
+                release,
+                numbers,
+                checks,
+            } => self.signals(release, numbers, checks, row.at),
+        }
+    }
+
+    /// Takes in signals. A number that is older than what is known changes nothing.
+    fn signals(
+        &mut self,
+        release: &ReleaseName,
+        numbers: &Table<String, Told>,
+        checks: &Table<String, bool>,
+        at: Timestamp,
+    ) {
+        let mut signals = self.signals.get(release).cloned().unwrap_or_default();
+        for (name, told) in numbers.iter() {
+            let known = signals.numbers.get(name.as_str());
+            if known.is_none_or(|known| known.at <= told.at) {
+                signals.numbers.insert(name.clone(), told.clone());
+            }
+        }
+        for (name, passed) in checks.iter() {
+            let known = signals.checks.get(name.as_str()).copied();
+            let (failures, passes) = known.map_or((0, 0), |known| (known.failures, known.passes));
+            let check = match passed {
+                true => (0, passes.saturating_add(1)),
+                false => (failures.saturating_add(1), 0),
+            };
+            let check = Check {
+                failures: check.0,
+                passes: check.1,
+                at,
+            };
+            signals.checks.insert(name.clone(), check);
+        }
+        self.signals.insert(release.clone(), signals);
+    }
+
+    /// A plan's release may be gone, and a stop ends a plan, whoever set it and however.
+    fn mark_plans(&mut self, row: &Row) {
+        let releases = self.document.get("releases").map(Json::entries);
+        let releases = releases.unwrap_or_default();
+        let there = |name: &ReleaseName| releases.iter().any(|(key, _)| key == name.as_str());
+        self.plans.retain(|name, _| there(name));
+        self.signals.retain(|name, _| there(name));
+        let all = self.stops.contains("all");
+        let stops = &self.stops;
+        for (name, planned) in self.plans.iter_mut() {
+            if (all || stops.contains(name.as_str())) && planned.run.status.is_live() {
+                planned.run = person::stopped(&planned.run, row.at);
             }
         }
     }

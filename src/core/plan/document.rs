@@ -24,6 +24,37 @@ pub struct Plan {
     pub policy: Policy,
 }
 
+impl Plan {
+    /// The place of the last stage that a percentage has reached; the first one at least.
+    pub fn reached(&self, percentage: Percentage) -> usize {
+        let reached = |stage: &Stage| stage.percentage <= percentage;
+        self.stages.iter().rposition(reached).unwrap_or(0)
+    }
+
+    /// The cohorts that are let in at a stage, and whether only they are, by their share. `None`: the plan says
+    /// nothing of cohorts at all. Who was let in as a whole stays in.
+    pub fn audience(&self, place: usize) -> Option<(Vec<CohortName>, Mode)> {
+        let own = self.stages.get(place)?.audience.as_ref();
+        self.stages
+            .iter()
+            .find_map(|stage| stage.audience.as_ref())?;
+        if let Some(own) = own.filter(|own| own.mode == Mode::And) {
+            return Some((own.cohorts.clone(), Mode::And));
+        }
+        let so_far = self.stages.iter().take(place + 1);
+        let whole = so_far
+            .filter_map(|stage| stage.audience.as_ref())
+            .filter(|audience| audience.mode != Mode::And);
+        let mut cohorts = Vec::new();
+        for name in whole.flat_map(|audience| &audience.cohorts) {
+            if !cohorts.contains(name) {
+                cohorts.push(name.clone());
+            }
+        }
+        Some((cohorts, own.map_or(Mode::Or, |own| own.mode)))
+    }
+}
+
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {

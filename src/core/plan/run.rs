@@ -165,6 +165,12 @@ pub struct Seen {
     pub percentage: Percentage,
     /// Whether a drain is on its way.
     pub draining: bool,
+    /// Whether a kill switch keeps the release from everybody.
+    #[serde(default)]
+    pub killed: bool,
+    /// Whether a second release manager has to agree to 100 %.
+    #[serde(default)]
+    pub two_people: bool,
 }
 
 /// What one gate said.

@@ -1,0 +1,282 @@
+//! Plans, where the ledger is: which evidence to ask for, and what to do with it.
+
+use crate::api::ports::Store;
+use crate::api::reply::Reply;
+use crate::api::request::Request;
+use crate::auth::permission::Call;
+use crate::core::gate::Evidence;
+use crate::core::ids::ReleaseName;
+use crate::core::json::Json;
+use crate::core::ledger::event::Actor;
+use crate::core::ledger::{self, Context, Live, Looked, Rejection};
+use crate::core::plan::{Baseline, Rule, Seen, calendar};
+use crate::core::table::Table;
+use crate::core::time::Timestamp;
+use crate::wire::plan::{PlanLook, StageLook};
+
+use super::ledger::{Failure, Ledger};
+use super::route::{Found, Target, find};
+use super::{Environment, Refusal, answer};
+
+/// What the stable version did is taken from so long before a plan begins.
+const BASELINE_MS: u64 = 7 * DAY_MS;
+const DAY_MS: u64 = 86_400_000;
+
+/// Evidence that is to be asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    pub release: ReleaseName,
+    /// The share of requesters that the release gets, 0 to 1.
+    pub share: f64,
+    /// From and to. The first is the stage, the last but one the week, and the last the day before now.
+    pub spans: Vec<(Timestamp, Timestamp)>,
+    /// The windows of halts, in milliseconds: the spans in between.
+    windows: Vec<u64>,
+    /// When the stage was entered, by which it is known whether it still is the same.
+    entered: Timestamp,
+}
+
+/// The evidence of each span, or why it cannot be said.
+pub type Answer = Result<Vec<Evidence>, String>;
+
+/// What to ask about a release's plan; `None`: it has none.
+pub fn query(live: &Live, name: &ReleaseName, now: Timestamp) -> Option<Query> {
+    let looked = ledger::looked(live, name, now).ok()?;
+    let run = &looked.planned.run;
+    let mut windows: Vec<u64> = looked
+        .plan
+        .halts
+        .iter()
+        .filter_map(|h| h.rule.window_ms())
+        .collect();
+    windows.sort_unstable();
+    windows.dedup();
+    let ago = |ms: u64| Timestamp::from_millis(now.millis().saturating_sub_unsigned(ms));
+    // A window does not reach back into the stage before: there more or fewer got it.
+    let own = windows.iter().map(|ms| (ago(*ms).max(run.entered), now));
+    let spans = std::iter::once((run.entered, now))
+        .chain(own)
+        .chain([(ago(BASELINE_MS), now), (ago(DAY_MS), now)]);
+    Some(Query {
+        release: name.clone(),
+        share: f64::from(run.percentage.thousandths()) / 100_000.0,
+        spans: spans.collect(),
+        entered: run.entered,
+        windows,
+    })
+}
+
+/// The same for a call, if it needs it.
+pub fn wanted_evidence<S: Store>(
+    ledger: &Ledger<S>,
+    request: &impl Request,
+    now: Timestamp,
+) -> Option<Query> {
+    let Found::Call(call, Target::Release(name)) = find(request.method(), request.path()) else {
+        return None;
+    };
+    let needs = matches!(
+        call,
+        Call::SetPlan | Call::Promote | Call::Evaluate | Call::ReadReport
+    );
+    let query = needs.then(|| query(&ledger.live, &name, now)).flatten();
+    // Of one without a plan only the last week and day are to be known.
+    query.or_else(|| {
+        let ago = |ms: u64| Timestamp::from_millis(now.millis().saturating_sub_unsigned(ms));
+        needs.then(|| Query {
+            release: name,
+            share: 0.0,
+            spans: vec![(now, now), (ago(BASELINE_MS), now), (ago(DAY_MS), now)],
+            windows: Vec::new(),
+            entered: now,
+        })
+    })
+}
+
+/// Evidence as it was asked for, and what was answered.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub query: Query,
+    pub answer: Answer,
+}
+
+/// Everything that is seen of a release. Without an answer it says why.
+pub fn seen(live: &Live, name: &ReleaseName, asked: Option<&Asked>) -> Seen {
+    let mut seen = ledger::seen(live, name);
+    let numbers = std::mem::take(&mut seen.stage.numbers);
+    let run = live.state.plans.get(name).map(|planned| &planned.run);
+    match asked {
+        Some(Asked {
+            query,
+            answer: Ok(spans),
+        }) if run.is_none_or(|run| run.entered == query.entered) => {
+            seen.stage = spans.first().cloned().unwrap_or_default();
+            for (ms, window) in query.windows.iter().zip(spans.iter().skip(1)) {
+                seen.windows.insert(*ms, window.clone());
+            }
+        }
+        Some(Asked { answer: Ok(_), .. }) => {
+            seen.error = Some("the stage has changed meanwhile".to_owned());
+        }
+        Some(Asked {
+            answer: Err(why), ..
+        }) => seen.error = Some(why.clone()),
+        None => seen.error = Some("nothing was asked".to_owned()),
+    }
+    seen.stage.numbers = numbers;
+    seen
+}
+
+/// What the stable version did before now.
+pub fn baseline(asked: Option<&Asked>) -> Baseline {
+    let spans = asked.and_then(|asked| asked.answer.as_ref().ok());
+    let week = spans.and_then(|spans| spans.iter().rev().nth(1));
+    week.map_or_else(Baseline::default, |week| Baseline {
+        counts: week.control.clone(),
+        latencies: week.control_latencies.clone(),
+    })
+}
+
+/// The last day.
+pub fn day(asked: Option<&Asked>) -> Option<&Evidence> {
+    let spans = asked?.answer.as_ref().ok()?;
+    spans.last()
+}
+
+impl<S: Store> Ledger<S> {
+    /// What is to be known of plans that are due to be looked at.
+    pub fn plans_due(&self, now: Timestamp) -> Vec<Query> {
+        let plans = self.live.state.plans.iter();
+        let due = plans.filter(|(name, _)| self.plan_due(name, now).is_some_and(|at| at <= now));
+        due.filter_map(|(name, _)| query(&self.live, name, now))
+            .collect()
+    }
+
+    /// When a plan is to be looked at next; `None`: never.
+    fn plan_due(&self, name: &ReleaseName, now: Timestamp) -> Option<Timestamp> {
+        let planned = self.live.state.plans.get(name)?;
+        let run = &planned.run;
+        if !run.status.is_live() && !run.unverified {
+            return None;
+        }
+        let every = planned
+            .document
+            .at(&["policy", "guard_seconds"])
+            .and_then(|json| match json {
+                Json::Number(seconds) => Some((seconds * 1000.0) as u64),
+                _ => None,
+            });
+        let every = every.unwrap_or(GUARD_MS).max(1000);
+        // One of a clock that was set back since is none.
+        let last = self.guarded.get(name).filter(|at| **at <= now);
+        let next = last.map_or(now, |at| at.plus_millis(every));
+        let announced = run.pending.as_ref().map(|pending| pending.at.max(now));
+        let announced = announced.filter(|at| last.is_none_or(|last| *at > last.plus_millis(1000)));
+        Some(announced.map_or(next, |at| at.min(next)))
+    }
+
+    /// When the next plan is to be looked at.
+    pub(super) fn next_plan_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let names = self.live.state.plans.keys();
+        names.filter_map(|name| self.plan_due(name, now)).min()
+    }
+
+    /// Looks at a plan, and does what is due.
+    ///
+    /// # Errors
+    /// When something could not be stored: it is due again.
+    pub fn guard_plan(&mut self, asked: &Asked, now: Timestamp) -> Result<(), Failure> {
+        let name = &asked.query.release;
+        self.evidence_error = asked.answer.as_ref().err().cloned();
+        let seen = seen(&self.live, name, Some(asked));
+        let context = Context {
+            actor: Actor::ledger(),
+            approved_by: None,
+            now,
+            reason: String::new(),
+            floor: 0,
+        };
+        let outcome = match ledger::guarded(&self.live, name, &seen, now) {
+            Ok(outcome) => outcome,
+            // The plan or its release is gone.
+            Err(_) => return Ok(()),
+        };
+        if let Some(outcome) = outcome
+            && let Err(e) = self.act(&outcome, &context)
+        {
+            let Failure::Rejected(rejection) = e else {
+                return Err(e);
+            };
+            let why = format!("the plan cannot go on: {}", refused(&rejection));
+            let held = ledger::hold_plan(&self.live, name, &why, now);
+            self.act(&held, &context)?;
+        }
+        self.guarded.insert(name.clone(), now);
+        Ok(())
+    }
+}
+
+/// Between two looks, unless the plan says otherwise.
+const GUARD_MS: u64 = 60_000;
+
+fn refused(rejection: &Rejection) -> String {
+    match rejection {
+        Rejection::Conflict(why) | Rejection::Forbidden(why) => why.clone(),
+        Rejection::Invalid(problems) | Rejection::Breaks(problems) => problems
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        _ => "the release is not there".to_owned(),
+    }
+}
+
+/// `GET /rollout/{release}/plan`.
+pub(super) fn plan_look(
+    live: &Live,
+    name: &ReleaseName,
+    environment: &Environment,
+) -> Result<Reply, Refusal> {
+    let now = environment.now;
+    let looked: Looked<'_> = ledger::looked(live, name, now)?;
+    let run = &looked.planned.run;
+    let (calendar, complete) = calendar(&looked.plan, run, now);
+    let stage = looked.plan.stages.get(run.stage).map(|stage| StageLook {
+        id: &stage.id,
+        percentage: stage.percentage,
+        entered: run.entered,
+        soaked_seconds: run.soak_ms(now) / 1000,
+        soak_min_seconds: stage.soak_min_ms / 1000,
+    });
+    let body = PlanLook {
+        release: name.as_str(),
+        name: &looked.plan.name,
+        status: run.status,
+        why: &run.why,
+        stage,
+        percentage: run.percentage,
+        pending: run.pending.as_ref(),
+        approvals: &run.approvals,
+        circuit: run.circuit,
+        calendar,
+        complete,
+        last: looked.planned.last.as_ref(),
+        plan: &looked.planned.document,
+    };
+    Ok(answer(200, live.state.revision, &body))
+}
+
+impl Rule {
+    /// How far back it looks.
+    fn window_ms(&self) -> Option<u64> {
+        match self {
+            Self::Rate { window_ms, .. }
+            | Self::Baseline { window_ms, .. }
+            | Self::Spike { window_ms, .. }
+            | Self::Quantile { window_ms, .. } => Some(*window_ms),
+            Self::Number { .. } | Self::Check { .. } => None,
+        }
+    }
+}
+
+/// When each plan was last looked at, by release.
+pub(super) type Guarded = Table<ReleaseName, Timestamp>;
