@@ -7,7 +7,7 @@ use crate::core::stats::{Prior, Side, ln_e_value, ln_mean, share_of_hits};
 use crate::core::time::Timestamp;
 
 /// How strongly the prior of a rate holds to its limit, in observations.
-const STRENGTH: f64 = 10.0;
+pub(super) const STRENGTH: f64 = 10.0;
 
 /// The same for the shares of two arms, which are known.
 const SHARE_STRENGTH: f64 = 200.0;

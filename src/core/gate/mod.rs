@@ -6,10 +6,12 @@
 mod evidence;
 mod judge;
 mod metrics;
+mod needed;
 
 pub use evidence::{Counts, Evidence, Histogram, LATENCY_EDGES_MS, Number};
 pub use judge::judge;
 pub use metrics::{Known, LATENCIES, METRICS, Says};
+pub use needed::needed;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +72,16 @@ pub enum Ask {
     Coverage { platforms: Vec<String>, each: u64 },
     /// The arms get the shares that they should.
     SampleRatio,
+}
+
+impl Ask {
+    /// Whether it compares with those who do not get the release.
+    pub const fn has_control(&self) -> bool {
+        matches!(
+            self,
+            Self::Ratio { .. } | Self::QuantileRatio { .. } | Self::SampleRatio
+        )
+    }
 }
 
 /// A gate.

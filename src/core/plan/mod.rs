@@ -1,6 +1,6 @@
 //! Plans: stages, the evidence that each asks for, and who may act on it. `document` is what is written, `read`
 //! how it is read, `presets` those that come along; `run` where one stands; `machine` and `decision` what is done,
-//! `halt` and `breaker` what stops it, `person` what people do. Pure: no clock, no store.
+//! `halt` and `breaker` what stops it, `lint` what cannot work, `person` what people do. Pure: no clock, no store.
 
 mod approval;
 mod breaker;
@@ -8,6 +8,7 @@ mod calendar;
 mod decision;
 mod document;
 mod halt;
+mod lint;
 mod machine;
 pub mod person;
 mod presets;
@@ -22,6 +23,7 @@ pub use document::{
     MINUTE_MS, Mode, Plan, Policy, Rule, Stage, StageGate,
 };
 pub use halt::fired;
+pub use lint::lint;
 pub use machine::{Look, Order, Step, guard};
 pub use presets::{PRESETS, preset};
 pub use read::MAX_BYTES;

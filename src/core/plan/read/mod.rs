@@ -13,7 +13,7 @@ use self::policy::policy;
 use super::document::{Approval, Audience, HOUR_MS, Mode, Plan, Policy, Stage, StageGate};
 use crate::core::decode::{Decoder, Object, Path, Problem};
 use crate::core::gate::{Known, LATENCY_EDGES_MS};
-use crate::core::ids::FlagKey;
+use crate::core::ids::{FlagKey, Percentage};
 use crate::core::json::Json;
 use crate::core::role::Role;
 
@@ -96,9 +96,13 @@ fn stage(d: &mut Decoder, common: &[StageGate], json: &Json, at: &Path<'_>) -> O
     let own = o.optional(d, "gates", gates).unwrap_or_default();
     let approval = o.optional(d, "approval", approval);
     o.finish(d);
-    // A stage's own gate takes the place of the plan's with its id.
-    let replaced = |gate: &&StageGate| own.iter().any(|own| own.id == gate.id);
-    let mut gates: Vec<StageGate> = common.iter().filter(|g| !replaced(g)).cloned().collect();
+    // A stage's own gate takes the place of the plan's with its id. Where everybody has the release, there is no
+    // control that the plan's could compare with.
+    let is_asked = |gate: &&StageGate| {
+        let full = percentage == Some(Percentage::FULL);
+        !(full && gate.gate.ask.has_control() || own.iter().any(|own| own.id == gate.id))
+    };
+    let mut gates: Vec<StageGate> = common.iter().filter(is_asked).cloned().collect();
     gates.extend(own);
     let (soak_min_ms, soak_max_ms) = soak.unwrap_or((0, None));
     Some(Stage {
