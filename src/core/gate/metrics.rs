@@ -81,16 +81,16 @@ pub const METRICS: [Known; 9] = [
     ),
 ];
 
-/// Latencies, in milliseconds.
+/// Latencies.
 pub const LATENCIES: [Known; 2] = [
     Known::new(
         "install_latency",
         Says::Bad,
-        "from the start of an install to its end",
+        "milliseconds from the start of an install to its end",
     ),
     Known::new(
         "command_latency",
         Says::Bad,
-        "from a question to its command",
+        "milliseconds from a question to its command",
     ),
 ];
