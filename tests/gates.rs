@@ -70,6 +70,40 @@ fn rates() {
 }
 
 /// Zero failures that prove a rate below 5 %, 1 %, 0.5 %, 0.1 %: some 88, 449, 901, 4512.
+/// Seed 001's: 5 % of errors are good, more than 20 % ask for a rollback, and in between it proves neither.
+#[test]
+fn a_rate_may_fail_further_below_than_it_passes() {
+    let ask = |floor, fail_below| Ask::Rate {
+        metric: "success".into(),
+        at_least: 0.95,
+        floor,
+        fail_below,
+    };
+    for (good, expected) in [
+        (980, Pass),
+        (940, Inconclusive),
+        (850, Inconclusive),
+        (700, Fail),
+    ] {
+        let gate = gate(ask(0.95, 0.80), 100);
+        assert_eq!(verdict(&gate, &counted(1000, good)), expected, "{good}");
+    }
+    for (floor, fail_below) in [
+        (0.96, 0.8),
+        (0.8, 0.96),
+        (0.0, 0.8),
+        (0.8, 0.0),
+        (0.8, f64::NAN),
+    ] {
+        let gate = gate(ask(floor, fail_below), 100);
+        assert_eq!(
+            verdict(&gate, &counted(1000, 980)),
+            Error,
+            "{floor} {fail_below}"
+        );
+    }
+}
+
 #[test]
 fn how_many_it_takes() {
     for (rate, about) in [(0.05, 88), (0.01, 449), (0.005, 901), (0.001, 4512)] {

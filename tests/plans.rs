@@ -391,6 +391,57 @@ fn lint_finds_what_cannot_work() {
     );
 }
 
+/// Stages in words: `or a b, 5`. Nobody may fall out on the way up.
+#[test]
+fn nobody_is_left_behind() {
+    let stage = |id: &str, text: &str| {
+        let (who, percentage) = text.rsplit_once(' ').unwrap_or(("", text));
+        let mut words = who.split(' ');
+        let mode = words.next().unwrap();
+        let names: Vec<String> = words.map(|name| format!("\"{name}\"")).collect();
+        let audience = match mode {
+            "" => String::new(),
+            _ => format!(
+                r#""audience": {{"mode": "{mode}", "cohorts": [{}]}},"#,
+                names.join(",")
+            ),
+        };
+        format!(
+            r#"{{"id": "{id}", "percentage": {percentage}, {audience} "soak": {{"min_hours": 1}}}}"#
+        )
+    };
+    for (from, to, left_out) in [
+        ("5", "10", false),
+        ("5", "or a 10", false),
+        ("5", "and a 50", true),
+        ("5", "only a 50", true),
+        ("only a 0", "or a 1", false),
+        ("only a 0", "or b 1", true),
+        ("only a 0", "1", true),
+        ("only a 0", "and a 50", true),
+        ("only a 0", "only a b 0", false),
+        ("or a 1", "or a b 5", false),
+        ("or a 1", "or b 5", true),
+        ("or a 1", "5", true),
+        ("or a 1", "and a 5", true),
+        ("and a 1", "and b a 5", false),
+        ("and a 1", "and b 5", true),
+        ("and a 1", "5", false),
+        ("and a 1", "or b 5", false),
+        ("and a 1", "only a 5", false),
+    ] {
+        let plan = read(&format!(
+            r#"{{"name": "p", "stages": [{}, {}]}}"#,
+            stage("x", from),
+            stage("y", to)
+        ));
+        let expected = "drops-people /stages/1/audience: leaves out people of the stage before; \
+                        keep its cohorts, and its allowlist";
+        let expected: &[&str] = if left_out { &[expected] } else { &[] };
+        assert_eq!(found(&plan, None, 1), expected, "{from} to {to}");
+    }
+}
+
 #[test]
 fn as_many_as_a_gate_needs_let_it_pass() {
     for (text, about) in [

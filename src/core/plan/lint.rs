@@ -73,6 +73,13 @@ impl<'a> Look<'a> {
                     format!("goes down from {from} to {to}, which takes the release from people who have it"),
                 );
             }
+            if drops(stage, next) {
+                self.warn(
+                    "drops-people",
+                    format!("/stages/{}/audience", place + 1),
+                    "leaves out people of the stage before; keep its cohorts, and its allowlist",
+                );
+            }
             if stage.soak_min_ms == 0 && to.thousandths() > SMALL_STEP {
                 self.warn(
                     "no-soak",
@@ -210,6 +217,30 @@ impl<'a> Look<'a> {
                 "hold at any time of any day, so that nothing is ever advanced",
             );
         }
+    }
+}
+
+/// Whether people who have the release for their audience do not have it at the next stage.
+fn drops(stage: &Stage, next: &Stage) -> bool {
+    let mode = |stage: &Stage| stage.audience.as_ref().map(|audience| audience.mode);
+    let keeps = match (&stage.audience, &next.audience) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(own), Some(next)) => {
+            let kept = |name| next.cohorts.contains(name);
+            own.cohorts.iter().all(kept) && (next.allowlist || !own.allowlist)
+        }
+    };
+    let full = next.percentage == Percentage::FULL;
+    match (mode(stage), mode(next)) {
+        (_, None | Some(Mode::Or)) if full => false,
+        // A percentage of some is part of that of everybody: it is the same bucket.
+        (None | Some(Mode::And), None | Some(Mode::Or)) => false,
+        (Some(Mode::Only | Mode::Or), None | Some(Mode::Or)) => !keeps,
+        (Some(Mode::And), Some(Mode::And)) => !keeps,
+        (Some(Mode::Only), Some(Mode::And)) => !(keeps && full),
+        (Some(Mode::Only | Mode::And), Some(Mode::Only)) => !keeps,
+        (None | Some(Mode::Or), Some(Mode::Only | Mode::And)) => true,
     }
 }
 
