@@ -6,6 +6,7 @@ use super::body::{Field, Label, Raw, Reason, body};
 use crate::core::decode::{Decoder, Path};
 use crate::core::ids::{FlagKey, Percentage};
 use crate::core::json::Json;
+use crate::core::lint::Finding;
 use crate::core::plan::report::{Daily, Moment};
 use crate::core::plan::{Circuit, Decision, Entry, Given, Pending, Status};
 use crate::core::table::Table;
@@ -118,6 +119,8 @@ pub struct PlanLook<'a> {
     pub complete: Option<Timestamp>,
     /// The last decision, with all of its reasons.
     pub last: Option<&'a Decision>,
+    /// What cannot work in it, with as much traffic as there was in the last day.
+    pub warnings: Vec<Finding>,
     pub plan: &'a Json,
 }
 

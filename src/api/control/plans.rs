@@ -4,12 +4,12 @@ use crate::api::ports::Store;
 use crate::api::reply::Reply;
 use crate::api::request::Request;
 use crate::auth::permission::Call;
-use crate::core::gate::Evidence;
+use crate::core::gate::{Counts, Evidence};
 use crate::core::ids::ReleaseName;
 use crate::core::json::Json;
 use crate::core::ledger::event::Actor;
 use crate::core::ledger::{self, Context, Live, Looked, Rejection};
-use crate::core::plan::{Baseline, Rule, Seen, calendar};
+use crate::core::plan::{Baseline, Rule, Seen, calendar, lint};
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
 use crate::wire::plan::{PlanLook, StageLook};
@@ -77,7 +77,7 @@ pub fn wanted_evidence<S: Store>(
     };
     let needs = matches!(
         call,
-        Call::SetPlan | Call::Promote | Call::Evaluate | Call::ReadReport
+        Call::ReadPlan | Call::SetPlan | Call::Promote | Call::Evaluate | Call::ReadReport
     );
     let query = needs.then(|| query(&ledger.live, &name, now)).flatten();
     // Of one without a plan only the last week and day are to be known.
@@ -230,6 +230,18 @@ fn refused(rejection: &Rejection) -> String {
     }
 }
 
+/// How late counts come in: an isolate gathers for a second, and clients send what they have each minute.
+const LAG_MS: u64 = 2 * 60_000;
+
+/// Installs of the last day in both arms; `None` where nothing was told, which is no traffic to judge a plan by.
+fn traffic(asked: Option<&Asked>) -> Option<f64> {
+    let day = day(asked)?;
+    let of =
+        |arm: &Table<String, Counts>| arm.get("install_success").map_or(0, |counts| counts.total);
+    let installs = of(&day.canary).saturating_add(of(&day.control));
+    (installs > 0).then_some(installs as f64)
+}
+
 /// `GET /rollout/{release}/plan`.
 pub(super) fn plan_look(
     live: &Live,
@@ -260,6 +272,7 @@ pub(super) fn plan_look(
         calendar,
         complete,
         last: looked.planned.last.as_ref(),
+        warnings: lint(&looked.plan, traffic(environment.evidence.as_ref()), LAG_MS),
         plan: &looked.planned.document,
     };
     Ok(answer(200, live.state.revision, &body))

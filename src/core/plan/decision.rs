@@ -335,12 +335,15 @@ fn retreat(look: &Look<'_>, step: &mut Step, decision: &mut Decision) {
     step.order = order;
     let suggested = decision.suggestion.as_ref();
     let suggested = suggested.map_or_else(String::new, |call| format!("; suggested: {call}"));
-    let news = order.is_some() || decision.halts.iter().any(|halt| is_news(run, halt));
     let text = format!("{said}: {why}{suggested}");
+    let what = format!("{asked:?} {}", decision.stage);
+    let news = order.is_some() || decision.halts.iter().any(|halt| is_news(run, halt));
     if news {
         step.alert = look.say(&text);
-    } else {
-        tell_once(look, step, &format!("{asked:?} {}", decision.stage), &text);
+        step.run.told.push(what);
+    } else if run.status == Status::Running || asked != Action::Pause {
+        // What is paused already need not be told to pause.
+        tell_once(look, step, &what, &text);
     }
 }
 
