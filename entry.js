@@ -5,11 +5,11 @@
 // taken only after the module has trapped.
 import Built from "./build/index.js";
 
-export { Ledger, Stream, Tally } from "./build/index.js";
+export { Evidence, Ledger, Stream, Tally } from "./build/index.js";
 
 const serve = Built.prototype.fetch;
 const API =
-  /^\/(rollout|features|admin|ops|ofrep|experiments|api|assets|\.well-known|cdn-cgi|health|metrics|status\.json|openapi\.json)(\/|$)/;
+  /^\/(rollout|features|admin|ops|ofrep|experiments|report|api|assets|\.well-known|cdn-cgi|health|metrics|status\.json|openapi\.json)(\/|$)/;
 // A trap behind an await settles no promise, neither its own nor those of the other requests that
 // wait in the same instance, and the runtime would answer for them in HTML. Longer than the
 // router's own limit for KV.

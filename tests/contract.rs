@@ -13,8 +13,9 @@
 mod support;
 
 use caro_edge::api::edge::Edge;
-use caro_edge::api::handle::{evaluate, handle, report};
+use caro_edge::api::handle::{evaluate, evidence, handle, report};
 use caro_edge::api::reply::{Answer, Reply, asset_headers};
+use caro_edge::api::reports;
 use caro_edge::wire::looks::LedgerLook;
 use serde_json::{Value, json};
 
@@ -110,6 +111,16 @@ impl Received {
             let reported = report(edge, request, Some(body.as_bytes()), NOW);
             answer = Answer::Fresh(reported.map_or_else(|refused| refused, |r| r.reply));
         }
+        if answer == Answer::Evidence {
+            let taken = evidence(edge, request, Some(body.as_bytes()), NOW);
+            answer = Answer::Fresh(taken.map_or_else(
+                |refused| refused,
+                |batch| {
+                    let fates = vec![b'c'; batch.observations.len()];
+                    reports::answer(&mut edge.reports, batch, &fates)
+                },
+            ));
+        }
         let (status, reply) = match &answer {
             Answer::Fresh(reply) => (reply.status, reply),
             Answer::Kept(id) => {
@@ -118,7 +129,7 @@ impl Received {
             }
             Answer::NotModified(id) => (304, edge.kept.reply(*id).unwrap()),
             Answer::Asset(path) => return Self::file(path),
-            Answer::Evaluate | Answer::Report => panic!("it was evaluated"),
+            Answer::Evaluate | Answer::Report | Answer::Evidence => panic!("it was evaluated"),
             Answer::Stream => panic!("streams are tested on workerd"),
             Answer::AskLedger => panic!("the ledger was asked already"),
             Answer::Control => panic!("{} {} is in control.json", request.method, request.url),

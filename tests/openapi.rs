@@ -21,9 +21,10 @@ use std::fs;
 use caro_edge::api::control::query;
 use caro_edge::api::control::route::{Found, find};
 use caro_edge::api::edge::Edge;
-use caro_edge::api::handle::{evaluate, handle, report};
+use caro_edge::api::handle::{evaluate, evidence, handle, report};
 use caro_edge::api::openapi::{document, operations};
 use caro_edge::api::reply::{Answer, Reply};
+use caro_edge::api::reports;
 use caro_edge::auth::permission::{Call, PERMISSIONS};
 use caro_edge::core::defaults::Defaults;
 use caro_edge::wire::looks::LedgerLook;
@@ -282,6 +283,18 @@ fn ask(desk: &mut Desk, checker: &Checker, method: &str, path: &str, body: Value
         let edge = edge(Some(&config), None);
         let reported = report(&edge, &request, Some(text.as_bytes()), NOW);
         reported.map_or_else(|refused| refused, |report| report.reply)
+    } else if ["/report", "/api/events"].contains(&path.split('?').next().unwrap()) {
+        let mut request = Incoming::get(path);
+        request.method = method.to_owned();
+        let mut edge = edge(Some(support::CONFIG), None);
+        let taken = evidence(&mut edge, &request, Some(text.as_bytes()), NOW);
+        taken.map_or_else(
+            |refused| refused,
+            |batch| {
+                let fates = vec![b'c'; batch.observations.len()];
+                reports::answer(&mut edge.reports, batch, &fates)
+            },
+        )
     } else {
         desk.send(Some(ADMIN), method, path, &[], text.as_bytes())
     };

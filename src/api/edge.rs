@@ -18,6 +18,7 @@ use super::exposures::Exposures;
 use super::fragments::Fragments;
 use super::install;
 use super::reply::Kept;
+use super::reports::Reports;
 use super::signing::Signing;
 
 /// A snapshot younger than this is served without looking. The worst case from a KV write to an
@@ -100,6 +101,7 @@ pub struct Edge {
     pub signing: Signing,
     pub fragments: Fragments,
     pub exposures: Exposures,
+    pub reports: Reports,
     pub asks: Asks,
     /// Stands for everything that answers are made from: the same in every isolate that has the same.
     pub digest: [u8; 32],
@@ -146,6 +148,7 @@ impl Edge {
             signing: Signing::default(),
             fragments: Fragments::default(),
             exposures: Exposures::default(),
+            reports: Reports::default(),
             asks: Asks::default(),
             digest: [0; 32],
             text_digest: [0; 32],

@@ -1,8 +1,10 @@
-//! Who got which variant of an experiment, on its way from an isolate to the tallies. Nobody waits for
-//! it: what is lost with an isolate is seen again when the same requester asks again.
+//! Who got which variant of an experiment, and which arm of a rollout, on its way from an isolate to where it is
+//! counted. Nobody waits for it: what is lost with an isolate is seen again when the same requester asks again.
 
 use std::sync::Arc;
 
+use crate::core::bucket::UnitHash;
+use crate::core::evidence::{Observation, number_of_day};
 use crate::core::experiment::tally::{MAX_MARKS, Seen, day};
 use crate::core::flags::{Choice, FeatureSet};
 use crate::core::identity::Unit;
@@ -22,7 +24,8 @@ const LOCK_MS: u64 = 15_000;
 #[derive(Debug, Default)]
 pub struct Exposures {
     pending: Vec<(Arc<str>, Seen)>,
-    /// By a hash of requester, experiment and day: that itself. Empty until it is needed.
+    requests: Vec<Observation>,
+    /// By a hash of requester, experiment (or none) and day: that itself. Empty until it is needed.
     lately: Vec<u64>,
     sending: Option<Timestamp>,
     /// Why the last sending failed, if it did.
@@ -47,10 +50,9 @@ impl Exposures {
             }
             // The unit's number is of this experiment alone. Days are some ten thousands.
             let hash = (unit ^ u64::from(day(now))).max(1);
-            if self.is_known(hash) || self.pending.len() >= MAX_PENDING {
+            if !self.is_new(hash) {
                 continue;
             }
-            self.remember(hash);
             let seen = Seen {
                 unit,
                 variant: variant.name.to_string(),
@@ -60,8 +62,25 @@ impl Exposures {
         }
     }
 
-    fn is_known(&self, hash: u64) -> bool {
-        self.lately.get(slot(hash)) == Some(&hash)
+    /// The number of a requester of an install script for the day, if they are to be noted: see [`Self::note_request`].
+    pub fn is_new_today(&mut self, unit: &UnitHash, now: Timestamp) -> Option<u64> {
+        let number = number_of_day(unit, now);
+        self.is_new(number.max(1)).then_some(number)
+    }
+
+    /// Notes what they were answered.
+    pub fn note_request(&mut self, seen: Observation) {
+        self.requests.push(seen);
+    }
+
+    /// Whether to note somebody; if so they are remembered.
+    fn is_new(&mut self, hash: u64) -> bool {
+        let is_known = self.lately.get(slot(hash)) == Some(&hash);
+        let is_new = !is_known && self.pending.len() + self.requests.len() < MAX_PENDING;
+        if is_new {
+            self.remember(hash);
+        }
+        is_new
     }
 
     fn remember(&mut self, hash: u64) {
@@ -75,7 +94,7 @@ impl Exposures {
 
     /// Whether there is anything to send.
     pub const fn is_waiting(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || !self.requests.is_empty()
     }
 
     /// Whether to begin to send, now.
@@ -104,10 +123,21 @@ impl Exposures {
         parts
     }
 
+    /// The same of install scripts; asked for after the other.
+    pub fn take_requests(&mut self) -> Vec<Vec<Observation>> {
+        let all = std::mem::take(&mut self.requests);
+        all.chunks(MAX_MARKS).map(<[_]>::to_vec).collect()
+    }
+
+    /// After a failure nobody is remembered, so that they are counted when they ask again.
+    pub fn forget(&mut self) {
+        self.lately = Vec::new();
+    }
+
     /// How a sending went. After a failure nobody is remembered, so that they are counted when they ask again.
     pub fn sent(&mut self, result: Result<(), String>) {
         if result.is_err() {
-            self.lately = Vec::new();
+            self.forget();
         }
         self.error = result.err();
     }

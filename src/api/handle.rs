@@ -1,5 +1,6 @@
 //! The one door: a request comes in, an answer goes out.
 
+use crate::core::evidence::Batch;
 use crate::core::time::Timestamp;
 use crate::install::render::Shell;
 use crate::wire::problem::ProblemType;
@@ -10,7 +11,7 @@ use super::outcomes::{self, Report};
 use super::reply::{Answer, Reply};
 use super::request::Request;
 use super::route::{Route, route};
-use super::{features, install, looks, metrics, ofrep, signing};
+use super::{features, install, looks, metrics, ofrep, reports, signing};
 
 /// Answers a request from the edge's state at `now`.
 pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer {
@@ -18,12 +19,12 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
         return Answer::Control;
     }
     let route = route(request.path());
-    let is_ofrep = matches!(route, Route::Ofrep(_));
-    let is_outcomes = matches!(route, Route::Outcomes(_));
+    let is_told = route.is_told();
     match request.method() {
-        "POST" if is_ofrep => return Answer::Evaluate,
-        "POST" if is_outcomes => return Answer::Report,
-        "GET" | "HEAD" if !is_ofrep && !is_outcomes => {}
+        "POST" if matches!(route, Route::Ofrep(_)) => return Answer::Evaluate,
+        "POST" if matches!(route, Route::Outcomes(_)) => return Answer::Report,
+        "POST" if is_told => return Answer::Evidence,
+        "GET" | "HEAD" if !is_told => {}
         _ if route == Route::UnknownApi => {}
         "OPTIONS" if route.shell().is_none() => return Answer::Fresh(preflight(&route)),
         _ => return Answer::Fresh(wrong_method(edge, &route)),
@@ -52,7 +53,9 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
         }
         Route::Events => Answer::Stream,
         // Asked with POST.
-        Route::Ofrep(_) | Route::Outcomes(_) => Answer::Evaluate,
+        Route::Ofrep(_) | Route::Outcomes(_) | Route::Report | Route::ClientEvents => {
+            Answer::Evaluate
+        }
         Route::UnknownApi => {
             let detail = "GET /openapi.json describes every call.";
             Answer::Fresh(Reply::problem(ProblemType::UnknownPath, detail))
@@ -80,6 +83,20 @@ pub fn evaluate(
         _ => None,
     };
     ofrep::evaluate(edge, request, key, body, now)
+}
+
+/// Understands a report that becomes evidence; see [`reports::read`].
+///
+/// # Errors
+/// The answer to one of which nothing can be used.
+pub fn evidence(
+    edge: &mut Edge,
+    request: &impl Request,
+    body: Option<&[u8]>,
+    now: Timestamp,
+) -> Result<Batch, Reply> {
+    let is_install = route(request.path()) == Route::Report;
+    reports::read(edge, request, is_install, body, now)
 }
 
 /// Understands a report whose body had to be read first; `None`: it is longer than it may be.
@@ -151,9 +168,9 @@ fn wrong_method(edge: &Edge, route: &Route<'_>) -> Reply {
 /// The methods that a path takes, those of the control API with them.
 const fn allowed(route: &Route<'_>) -> &'static str {
     match route {
+        route if route.is_told() => "POST, OPTIONS",
         Route::Rollout(_) => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
         Route::Features(_) => "GET, HEAD, POST, OPTIONS",
-        Route::Ofrep(_) | Route::Outcomes(_) => "POST, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     }
 }
@@ -161,16 +178,17 @@ const fn allowed(route: &Route<'_>) -> &'static str {
 /// The answer to a browser that asks whether it may (CORS): pages of other origins may read what
 /// anyone may, and change nothing.
 fn preflight(route: &Route<'_>) -> Reply {
-    let methods = match route {
-        Route::Ofrep(_) | Route::Outcomes(_) => "POST, OPTIONS",
-        _ => "GET, HEAD, OPTIONS",
+    let methods = match route.is_told() {
+        true => "POST, OPTIONS",
+        false => "GET, HEAD, OPTIONS",
+    };
+    let headers = match route {
+        Route::ClientEvents => "Content-Type, X-Caro-Id, X-Caro-Version",
+        _ => "Content-Type, If-None-Match, Authorization, X-API-Key, X-Caro-Id, X-Caro-Assignment",
     };
     Reply::json(204, "public, max-age=86400", String::new())
         .with("Allow", allowed(route))
         .with("Access-Control-Allow-Methods", methods)
-        .with(
-            "Access-Control-Allow-Headers",
-            "Content-Type, If-None-Match, Authorization, X-API-Key, X-Caro-Id, X-Caro-Assignment",
-        )
+        .with("Access-Control-Allow-Headers", headers)
         .with("Access-Control-Max-Age", "86400")
 }

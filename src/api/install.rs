@@ -1,16 +1,18 @@
 //! The install paths. Every answer here is a script that an interpreter can run, errors included.
 
 use crate::core::decide::{
-    Decision, Reason, Refusal, Selector, channel, decide, decide_held, holdable, select,
+    Decision, Reason, Refusal, Selector, channel, decide_hashed, holdable, select,
 };
 use crate::core::defaults::Defaults;
 use crate::core::identity::Unit;
 use crate::core::snapshot::{BuildId, Snapshot};
+use crate::core::sticky::Held;
 use crate::core::time::Timestamp;
-use crate::install::render::{self, Choice, Shell};
+use crate::install::render::{self, Choice, How, Shell};
 
 use super::edge::Edge;
 use super::reply::{Answer, Key, Reply, etag};
+use super::reports::note_request;
 use super::request::{Identity, Request};
 use super::sticky::Sticky;
 
@@ -25,11 +27,17 @@ pub fn by_rollout(edge: &mut Edge, request: &impl Request, shell: Shell, now: Ti
         Ok(unit) => unit,
         Err(e) => return Answer::Fresh(failure(&edge.defaults, shell, 400, &e.to_string())),
     };
-    let Some(sticky) = Sticky::of(edge, request, unit.as_ref(), now) else {
-        let decision = decide(&edge.snapshot, unit.as_ref());
+    let hash = unit.as_ref().map(|unit| edge.snapshot.hash(unit));
+    let sticky = Sticky::of(edge, request, unit.as_ref(), now);
+    let none = Held::default();
+    let held = sticky.as_ref().map_or(&none, |sticky| &sticky.held);
+    let decision = decide_hashed(&edge.snapshot, hash.as_ref(), held);
+    if request.method() == "GET" {
+        note_request(edge, decision, hash.as_ref(), now);
+    }
+    let Some(sticky) = sticky else {
         return kept(edge, decision, Choice::Rollout, shell);
     };
-    let decision = decide_held(&edge.snapshot, unit.as_ref(), &sticky.held);
     let held = holdable(&edge.snapshot, decision);
     let answer = kept(edge, decision, Choice::Rollout, shell);
     sticky.seal(edge, answer, &held, now)
@@ -117,7 +125,11 @@ fn reply(
     } else {
         choice
     };
-    let script = render::script(shell, defaults, build, shown, stable);
+    let how = How {
+        choice: shown,
+        reports: snapshot.reports,
+    };
+    let script = render::script(shell, defaults, build, how, stable);
     let cache = match choice {
         Choice::Pinned if !snapshot.is_fallback() => BY_NAME,
         _ => BY_ROLLOUT,

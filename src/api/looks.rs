@@ -157,6 +157,14 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
             vec![],
         ),
     };
+    let evidence = match &edge.reports.error {
+        None => check(true, "what is reported is counted".to_owned(), vec![]),
+        Some(why) => check(
+            false,
+            format!("what is reported could not be counted: {why}"),
+            vec![],
+        ),
+    };
     let vars = match edge.var_problems.len() {
         0 => check(true, "used".to_owned(), vec![]),
         n => check(
@@ -173,6 +181,7 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
         alerts,
         signing,
         experiments,
+        evidence,
         vars,
     }
 }

@@ -1,13 +1,16 @@
 //! `GET /metrics`: the Prometheus text format, version 0.0.4.
 //!
-//! Everything here is the same wherever it is asked: an isolate's own counters would jump with each
-//! scrape, because each may reach another isolate.
+//! Nearly everything here is the same wherever it is asked: an isolate's own counters jump with each scrape, because
+//! each may reach another isolate. What became of reports is all the same counted by isolate: it is for looking why
+//! they do not arrive, not for adding up.
 
+use crate::core::evidence::Refusal;
 use crate::core::stop::Stop;
 use crate::core::time::Timestamp;
 
 use super::edge::Edge;
 use super::reply::{Answer, Reply};
+use super::reports::Reports;
 
 /// A text in the making.
 struct Text(String);
@@ -89,6 +92,7 @@ pub fn metrics(edge: &Edge, now: Timestamp) -> Answer {
         "Whether the release is stopped.",
         &stopped,
     );
+    reports(&edge.reports, &mut text);
     ledger(edge, &mut text);
     let reply = Reply::new(
         200,
@@ -97,6 +101,30 @@ pub fn metrics(edge: &Edge, now: Timestamp) -> Answer {
         text.0,
     );
     Answer::Fresh(reply)
+}
+
+fn reports(reports: &Reports, text: &mut Text) {
+    let label = |name: &str| format!("{{outcome=\"{name}\"}}");
+    let counts = [
+        ("accepted", reports.accepted),
+        ("duplicate", reports.duplicates),
+        ("ignored", reports.ignored),
+        ("oversized", reports.oversized),
+        ("limited", reports.limited),
+        ("failed", reports.failed),
+    ];
+    let refused = Refusal::ALL.into_iter().zip(reports.refused);
+    let samples: Vec<_> = refused
+        .map(|(why, count)| (why.as_str(), count))
+        .chain(counts)
+        .map(|(name, count)| (label(name), count.to_string()))
+        .collect();
+    text.gauge(
+        "reports",
+        "What this isolate did with reports: of events each one, of what was too long, too much or not counted \
+         each call.",
+        &samples,
+    );
 }
 
 fn ledger(edge: &Edge, text: &mut Text) {

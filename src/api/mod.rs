@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod outcomes;
 pub mod ports;
 pub mod reply;
+pub mod reports;
 pub mod request;
 pub mod route;
 pub mod signing;

@@ -173,6 +173,8 @@ pub enum Answer {
     Evaluate,
     /// Read the body, then ask [`super::handle::report`].
     Report,
+    /// Read the body, then ask [`super::handle::evidence`].
+    Evidence,
     /// Events, as they come.
     Stream,
 }

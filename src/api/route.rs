@@ -25,6 +25,10 @@ pub enum Route<'p> {
     Events,
     /// How an experiment goes for a requester.
     Outcomes(&'p str),
+    /// How an installation went.
+    Report,
+    /// What clients tell of themselves.
+    ClientEvents,
     Status,
     Health,
     Metrics,
@@ -38,6 +42,14 @@ pub enum Route<'p> {
 }
 
 impl Route<'_> {
+    /// Whether it is asked with POST alone.
+    pub const fn is_told(&self) -> bool {
+        matches!(
+            self,
+            Self::Ofrep(_) | Self::Outcomes(_) | Self::Report | Self::ClientEvents
+        )
+    }
+
     /// Whether the answer may be piped into an interpreter, whatever it says; and into which.
     pub const fn shell(&self) -> Option<Shell> {
         match self {
@@ -52,13 +64,14 @@ impl Route<'_> {
 }
 
 /// First segments below which errors are JSON.
-const API: [&str; 10] = [
+const API: [&str; 11] = [
     "rollout",
     "features",
     "admin",
     "ops",
     "ofrep",
     "experiments",
+    "report",
     "api",
     "assets",
     ".well-known",
@@ -94,6 +107,8 @@ pub fn route(path: &str) -> Route<'_> {
         ["features", release] => Route::Features(release),
         ["ofrep", "v1", rest] => ofrep(rest),
         ["experiments", name, "outcomes"] => Route::Outcomes(name),
+        ["report"] => Route::Report,
+        ["api", "events"] => Route::ClientEvents,
         [".well-known", "http-message-signatures-directory"] => Route::Keys,
         [".well-known", "signing-key.pem"] => Route::KeyPem,
         [first, ..] if API.contains(&first) => Route::UnknownApi,

@@ -8,6 +8,7 @@ pub mod config;
 pub mod decide;
 pub mod decode;
 pub mod defaults;
+pub mod evidence;
 pub mod experiment;
 pub mod explain;
 pub mod flags;

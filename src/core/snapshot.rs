@@ -1,10 +1,11 @@
 //! What the edge decides from: the configuration, the stop and the compiled-in defaults, resolved
 //! once per change so that a request only compares numbers.
 
-use super::bucket::{Purpose, RolloutHash, Salt};
+use super::bucket::{Purpose, RolloutHash, Salt, UnitHash};
 use super::config::{Config, Platform, State};
 use super::defaults::Defaults;
 use super::flags::{FeatureSet, Features, cohorts};
+use super::identity::Unit;
 use super::ids::{Percentage, ReleaseName, Version};
 use super::members::Members;
 use super::stop::Stop;
@@ -75,11 +76,16 @@ pub struct Release {
 impl Release {
     /// The share that gets it now: nobody while it is stopped, killed or a draft.
     pub fn percentage(&self, snapshot: &Snapshot) -> Percentage {
-        if self.stopped || snapshot.killed || self.state == State::Draft {
-            Percentage::ZERO
-        } else {
+        if self.is_offered(snapshot) {
             self.configured
+        } else {
+            Percentage::ZERO
         }
+    }
+
+    /// Whether anybody may get it by rollout.
+    pub fn is_offered(&self, snapshot: &Snapshot) -> bool {
+        !self.stopped && !snapshot.killed && self.state != State::Draft
     }
 }
 
@@ -104,6 +110,8 @@ pub struct Snapshot {
     pub killed: bool,
     /// Kill switches that clients must know of and that are on.
     pub client_kills: Vec<&'static str>,
+    /// Whether installers tell how it went.
+    pub reports: bool,
     /// Whether a feature or a cohort is killed.
     pub(super) kills_features: bool,
     pub stable: BuildId,
@@ -136,6 +144,7 @@ impl Snapshot {
             revision: None,
             killed: false,
             client_kills: Vec::new(),
+            reports: false,
             kills_features: false,
             stable: BuildId(0),
             builds: vec![Build {
@@ -240,6 +249,7 @@ impl Snapshot {
                 .into_iter()
                 .filter_map(|(name, on, _)| on.then_some(name))
                 .collect(),
+            reports: config.policy.reports && !config.kill_switches.telemetry_disabled,
             kills_features: !config.kill_switches.features.is_empty()
                 || !config.kill_switches.cohorts.is_empty(),
             stable,
@@ -263,6 +273,11 @@ impl Snapshot {
             && !self.kills_features
             && !self.is_fallback()
             && !self.releases.iter().any(|r| r.stopped)
+    }
+
+    /// What a requester is known by here.
+    pub fn hash(&self, unit: &Unit<'_>) -> UnitHash {
+        UnitHash::of(&self.salt, unit)
     }
 
     /// Whether these are the compiled-in defaults.

@@ -13,6 +13,7 @@ caro_version=''
 caro_channel='stable'
 caro_choice='pinned'
 caro_stable=''
+caro_reports=''
 caro_assets=''
 # The router replaces the next line; nothing in it comes from a request or the environment.
 # @PRELUDE@

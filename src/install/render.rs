@@ -33,6 +33,14 @@ impl Choice {
     }
 }
 
+/// What a script is told besides what it installs.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    pub choice: Choice,
+    /// Whether it tells how it went.
+    pub reports: bool,
+}
+
 const INSTALL_SH: &str = include_str!("install.sh");
 const INSTALL_PS1: &str = include_str!("install.ps1");
 
@@ -46,7 +54,7 @@ pub fn script(
     shell: Shell,
     defaults: &Defaults,
     build: &Build,
-    choice: Choice,
+    how: How,
     stable: &Build,
 ) -> String {
     let assets = build.assets.iter().map(asset_line).collect::<Vec<_>>();
@@ -56,8 +64,9 @@ pub fn script(
         ("origin", &defaults.origin),
         ("version", &build.version.to_string()),
         ("channel", build.channel.as_str()),
-        ("choice", choice.as_str()),
+        ("choice", how.choice.as_str()),
         ("stable", &stable.version.to_string()),
+        ("reports", if how.reports { "1" } else { "" }),
         ("assets", &assets),
     ]
     .map(|(name, value)| assignment(shell, name, value));

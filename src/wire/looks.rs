@@ -159,6 +159,8 @@ pub struct Checks {
     pub signing: Check,
     /// Does what this edge sees of experiments get counted?
     pub experiments: Check,
+    /// Does what is reported to this edge get counted?
+    pub evidence: Check,
     /// Can the Worker's variables be used?
     pub vars: Check,
 }
@@ -173,6 +175,7 @@ impl Checks {
             alerts,
             signing,
             experiments,
+            evidence,
             vars,
         } = self;
         let all = [
@@ -183,6 +186,7 @@ impl Checks {
             alerts,
             signing,
             experiments,
+            evidence,
             vars,
         ];
         all.iter().all(|c| c.ok)

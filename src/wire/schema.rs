@@ -347,7 +347,7 @@ impl JsonSchema for ConfigDocument {
                         "type": "object",
                         "additionalProperties": false,
                         "properties": { "full_rollout": switch, "clear_stop": switch }
-                    }, "lint": { "type": "string", "enum": ["report", "block"] }, "sticky": switch, "ofrep": {
+                    }, "lint": { "type": "string", "enum": ["report", "block"] }, "sticky": switch, "reports": switch, "ofrep": {
                         "type": "object",
                         "required": ["keys"],
                         "additionalProperties": false,

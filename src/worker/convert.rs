@@ -106,6 +106,7 @@ pub enum Later {
     AskLedger,
     Evaluate,
     Report,
+    Evidence,
     Stream,
     Sign(Answer),
 }
@@ -129,6 +130,7 @@ pub fn respond(
         Answer::AskLedger => Ok(Err(Later::AskLedger)),
         Answer::Evaluate => Ok(Err(Later::Evaluate)),
         Answer::Report => Ok(Err(Later::Report)),
+        Answer::Evidence => Ok(Err(Later::Evidence)),
         Answer::Stream => Ok(Err(Later::Stream)),
         answer => unsigned(edge, answer, incoming.is_head()).map(Ok),
     }
@@ -153,6 +155,7 @@ pub fn unsigned(edge: &Edge, answer: Answer, head: bool) -> Result<JsValue, JsVa
         | Answer::AskLedger
         | Answer::Evaluate
         | Answer::Report
+        | Answer::Evidence
         | Answer::Stream => internal(),
     }
 }

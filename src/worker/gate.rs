@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::Env;
@@ -11,11 +12,13 @@ use crate::api::control::{max_body, throttle};
 use crate::api::edge::Current;
 use crate::api::reply::Reply;
 use crate::api::request::Request;
+use crate::core::evidence::{Observation, Query, Row, SHARDS, add_rows};
 use crate::core::experiment::tally::{Cell, Count, Counts, Seen};
 use crate::wire::looks::LedgerLook;
 use crate::wire::problem::ProblemType;
 
 use super::convert::{Incoming, JsInit, respond_with};
+use super::evidence::{ADD, READ as READ_EVIDENCE};
 use super::js::{Fetcher, Namespace, RateLimit, binding, object, read_body};
 use super::kv::{settled, within};
 use super::ledger::{CURRENT, LAST_GOOD, LOOK, TICK};
@@ -158,6 +161,65 @@ pub async fn counts(env: &Env, name: &str) -> Result<Counts, String> {
         counts.0.insert(cell, count);
     }
     Ok(counts)
+}
+
+/// One of the objects of the evidence.
+fn shard(env: &Env, number: u64) -> Option<Fetcher> {
+    let name = format!("evidence-{number}");
+    binding::<Namespace>(env, "EVIDENCE")?
+        .get_by_name(&name)
+        .ok()
+}
+
+/// Has observations counted. Gives a letter for each, in order: see [`crate::core::evidence::Fate`].
+///
+/// # Errors
+/// Why not all of them could be. What was counted is known when it is sent again.
+pub async fn record(env: &Env, observations: &[Observation]) -> Result<Vec<u8>, String> {
+    let asked = (0..SHARDS).map(async |number| {
+        let own: Vec<_> = observations
+            .iter()
+            .filter(|o| o.shard() == number)
+            .collect();
+        if own.is_empty() {
+            return Ok(String::new());
+        }
+        // Structs of strings and numbers always serialize.
+        let body = serde_json::to_string(&own).unwrap_or_default();
+        ask_stub(shard(env, number), "EVIDENCE", ADD, Some(&body)).await
+    });
+    let mut letters = Vec::new();
+    for answer in join_all(asked).await {
+        letters.push(answer?.into_bytes().into_iter());
+    }
+    let of = |o: &Observation| letters.get_mut(o.shard() as usize)?.next();
+    let fates: Option<Vec<u8>> = observations.iter().map(of).collect();
+    fates.ok_or_else(|| "its answer cannot be read".to_owned())
+}
+
+/// What was counted in each span of a query, its baseline last. The objects are asked at once; when one does not
+/// answer there is no evidence, because half of it may say the opposite of the whole.
+///
+/// # Errors
+/// Why it cannot be said.
+#[allow(dead_code, reason = "for whoever judges a rollout")]
+pub async fn evidence(env: &Env, query: &Query) -> Result<Vec<Vec<Row>>, String> {
+    // Structs of strings and numbers always serialize.
+    let body = serde_json::to_string(query).unwrap_or_default();
+    let asked = (0..SHARDS)
+        .map(|number| ask_stub(shard(env, number), "EVIDENCE", READ_EVIDENCE, Some(&body)));
+    let mut sums: Vec<Vec<Row>> = query.all().map(|_| Vec::new()).collect();
+    for answer in join_all(asked).await {
+        let spans: Vec<Vec<Row>> =
+            serde_json::from_str(&answer?).map_err(|_| "its answer cannot be read".to_owned())?;
+        if spans.len() != sums.len() {
+            return Err("its answer cannot be read".to_owned());
+        }
+        for (sum, rows) in sums.iter_mut().zip(spans) {
+            add_rows(sum, rows);
+        }
+    }
+    Ok(sums)
 }
 
 /// The answer to a report that could not be counted.

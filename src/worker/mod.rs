@@ -4,6 +4,7 @@
 //! plain function that returns a `Response`; it returns a promise only where it has to wait.
 
 mod convert;
+mod evidence;
 mod gate;
 mod js;
 mod kv;
@@ -23,9 +24,10 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Context, Delay, Env, worker_sys};
 
 use crate::api::edge::{Edge, Next};
-use crate::api::handle::{evaluate, handle, report};
+use crate::api::handle::{self, evaluate, handle, report};
 use crate::api::ofrep::MAX_BODY_BYTES;
 use crate::api::reply::Answer;
+use crate::api::reports;
 use crate::api::request::Request;
 use crate::api::signing::{Signing, is_signed, prepare};
 use crate::api::stream::told;
@@ -79,20 +81,22 @@ fn answer(
     env: Env,
     ctx: JsValue,
 ) -> Result<JsValue, JsValue> {
-    match at_once(&incoming, &env)? {
-        Ok(response) => {
-            send_exposures(&env, ctx);
-            Ok(response)
-        }
+    let at = now();
+    let answer = at_once(&incoming, &env, at)?;
+    if matches!(answer, Ok(_) | Err(Later::Sign(_))) {
+        send_exposures(&env, ctx.clone(), at);
+    }
+    match answer {
+        Ok(response) => Ok(response),
         Err(Later::Evaluate) => {
-            let much = with_edge(&env, |edge| edge.asks.is_much(&incoming, now()));
-            let wants = with_edge(&env, |edge| edge.wants_revision(told(&incoming), now()));
+            let much = with_edge(&env, |edge| edge.asks.is_much(&incoming, at));
+            let wants = with_edge(&env, |edge| edge.wants_revision(told(&incoming), at));
             let answer = match given_body(&ctx) {
                 Some(bytes) if !much && !wants => {
                     let answer = with_edge(&env, |edge| {
-                        Answer::Fresh(evaluate(edge, &incoming, Some(&bytes), now()))
+                        Answer::Fresh(evaluate(edge, &incoming, Some(&bytes), at))
                     });
-                    send_exposures(&env, ctx);
+                    send_exposures(&env, ctx, at);
                     if !with_edge(&env, |edge| is_signed(edge, &answer)) {
                         return with_edge(&env, |edge| convert::unsigned(edge, answer, false));
                     }
@@ -141,15 +145,13 @@ async fn evaluate_later(
     let answer = with_edge(&env, |edge| {
         Answer::Fresh(evaluate(edge, &incoming, bytes.as_deref(), now()))
     });
-    send_exposures(&env, ctx);
+    send_exposures(&env, ctx, now());
     signed(answer, &incoming, &env).await
 }
 
 /// Brings what was seen of experiments to their tallies, a moment later and behind the answer.
-fn send_exposures(env: &Env, ctx: JsValue) {
-    // A look at the clock only where it matters.
-    let begins = |edge: &mut Edge| edge.exposures.is_waiting() && edge.exposures.begin(now());
-    if !with_edge(env, begins) {
+fn send_exposures(env: &Env, ctx: JsValue, now: Timestamp) {
+    if !with_edge(env, |edge| edge.exposures.begin(now)) {
         return;
     }
     let env = env.clone();
@@ -159,12 +161,24 @@ fn send_exposures(env: &Env, ctx: JsValue) {
             let result = gate::count(&env, &tally, &seen).await;
             with_edge(&env, |edge| edge.exposures.sent(result));
         }
+        for seen in with_edge(&env, |edge| edge.exposures.take_requests()) {
+            let result = gate::record(&env, &seen).await;
+            with_edge(&env, |edge| {
+                edge.reports.sent(&result);
+                if result.is_err() {
+                    edge.exposures.forget();
+                }
+            });
+        }
     });
 }
 
-fn at_once(incoming: &Incoming, env: &Env) -> Result<Result<JsValue, Later>, JsValue> {
+fn at_once(
+    incoming: &Incoming,
+    env: &Env,
+    now: Timestamp,
+) -> Result<Result<JsValue, Later>, JsValue> {
     with_edge(env, |edge| {
-        let now = now();
         let answer = handle(edge, incoming, now);
         respond(edge, answer, incoming, now)
     })
@@ -206,11 +220,12 @@ async fn wait(
             };
             return convert::respond_with(&reply, false);
         }
+        Later::Evidence => return evidence(&incoming, &request, &env).await,
         Later::Sign(answer) => return signed(answer, &incoming, &env).await,
         Later::AskLedger => {
             let look = gate::look(&env).await;
             with_edge(&env, |edge| edge.ledger = Some((look, now())));
-            match at_once(&incoming, &env)? {
+            match at_once(&incoming, &env, now())? {
                 Ok(response) => return Ok(response),
                 // Health and metrics are no files, and the look is fresh.
                 Err(_) => String::new(),
@@ -218,6 +233,36 @@ async fn wait(
         }
     };
     convert::asset(incoming, env, path).await
+}
+
+/// Takes a report and answers when it is safe.
+async fn evidence(
+    incoming: &Incoming,
+    request: &web_sys::Request,
+    env: &Env,
+) -> Result<JsValue, JsValue> {
+    if let Some(refused) = gate::reports_limited(incoming, env).await {
+        with_edge(env, |edge| edge.reports.limited += 1);
+        return convert::respond_with(&refused, false);
+    }
+    let bytes = body(request).await?;
+    let batch = with_edge(env, |edge| {
+        handle::evidence(edge, incoming, bytes.as_deref(), now())
+    });
+    let reply = match batch {
+        Err(reply) => reply,
+        Ok(batch) => {
+            let fates = gate::record(env, &batch.observations).await;
+            with_edge(env, |edge| {
+                edge.reports.sent(&fates);
+                match fates {
+                    Ok(fates) => reports::answer(&mut edge.reports, batch, &fates),
+                    Err(why) => gate::not_counted(&why),
+                }
+            })
+        }
+    };
+    convert::respond_with(&reply, false)
 }
 
 /// A short body; `None`: it is longer than it may be.

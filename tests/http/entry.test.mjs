@@ -41,6 +41,7 @@ const STAND_IN = `
       throw error;
     }
   };
+  export class Evidence {}
   export class Ledger {}
   export class Stream {}
   export class Tally {}
@@ -63,6 +64,7 @@ const PROGRAMS = [
   "/admin/install.ps1",
   "/ofrep/v1/evaluate/flags",
   "/api/events",
+  "/report",
   "/ops/status.json",
   "/assets/page.js",
   "/.well-known/x",

@@ -11,7 +11,7 @@
 // answered at once. Taken here, in real time, neither the machine's load nor a socket is counted.
 import router from "../../entry.js";
 
-export { Ledger, Stream, Tally } from "../../entry.js";
+export { Evidence, Ledger, Stream, Tally } from "../../entry.js";
 
 const state = { kv: {}, advance: 0, waitUntil: true, breakClock: 0 };
 const reads = { config: 0, "emergency-stop": 0 };

@@ -11,7 +11,7 @@
 // asked of KV so far, in real time.
 import router, { Ledger as Base } from "../../entry.js";
 
-export { Stream, Tally } from "../../entry.js";
+export { Evidence, Stream, Tally } from "../../entry.js";
 
 const state = { reads: {}, writes: {}, advance: 0, trap: false };
 const seen = { alarms: 0, ledgerReads: 0, reads: { config: 0, "emergency-stop": 0 }, writes: [] };

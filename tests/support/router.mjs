@@ -25,6 +25,7 @@ export function options(overrides = {}) {
     compatibilityDate: "2026-11-01",
     kvNamespaces: ["ROLLOUT"],
     durableObjects: {
+      EVIDENCE: { className: "Evidence", useSQLite: true },
       LEDGER: { className: "Ledger", useSQLite: true },
       STREAM: { className: "Stream", useSQLite: true },
       TALLY: { className: "Tally", useSQLite: true },

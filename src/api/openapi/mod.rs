@@ -12,6 +12,7 @@ mod flags;
 mod parts;
 mod plans;
 mod public;
+mod reports;
 
 use schemars::generate::{Contract, SchemaSettings};
 use schemars::transform::{Transform, transform_subschemas};
@@ -127,6 +128,7 @@ pub fn operations() -> Vec<Operation> {
     [
         public::operations(),
         flags::operations(),
+        reports::operations(),
         calls::operations(),
         plans::operations(),
     ]

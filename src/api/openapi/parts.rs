@@ -136,6 +136,13 @@ pub(super) fn parameters(g: &mut SchemaGenerator) -> Value {
             "`new`, or what the last answer said: to stay where one is when a percentage goes down.",
         ),
         (
+            "X-Caro-Version",
+            "header",
+            "X-Caro-Version",
+            text.clone(),
+            "What the client is, where its events do not say so.",
+        ),
+        (
             "Accept",
             "header",
             "Accept",

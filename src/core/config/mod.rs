@@ -267,6 +267,8 @@ pub struct Policy {
     pub lint_blocks: bool,
     /// Whether requesters may ask to stay where they are when a percentage goes down.
     pub sticky: bool,
+    /// Whether installers tell how it went.
+    pub reports: bool,
     /// Who may evaluate by OFREP: by a name, the SHA-256 of a key. `None`: anybody.
     pub ofrep_keys: Option<Table<FlagKey, String>>,
 }
@@ -278,6 +280,7 @@ impl Default for Policy {
             approve_clear_stop: false,
             lint_blocks: false,
             sticky: true,
+            reports: false,
             ofrep_keys: None,
         }
     }

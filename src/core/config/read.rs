@@ -95,6 +95,7 @@ fn policy(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Policy> {
         }
     });
     let sticky = o.optional(d, "sticky", Decoder::bool);
+    let reports = o.optional(d, "reports", Decoder::bool);
     let ofrep_keys = o.optional(d, "ofrep", |d, json, at| {
         let mut o = d.object(json, at)?;
         let keys = o.required(d, "keys", |d, json, at| {
@@ -115,6 +116,7 @@ fn policy(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Policy> {
     o.finish(d);
     Some(Policy {
         sticky: sticky.unwrap_or(true),
+        reports: reports.unwrap_or(false),
         ofrep_keys,
         lint_blocks: lint_blocks.unwrap_or(false),
         ..approvals.unwrap_or_default()
