@@ -202,7 +202,6 @@ pub async fn record(env: &Env, observations: &[Observation]) -> Result<Vec<u8>, 
 ///
 /// # Errors
 /// Why it cannot be said.
-#[allow(dead_code, reason = "for whoever judges a rollout")]
 pub async fn evidence(env: &Env, query: &Query) -> Result<Vec<Vec<Row>>, String> {
     // Structs of strings and numbers always serialize.
     let body = serde_json::to_string(query).unwrap_or_default();

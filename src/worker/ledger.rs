@@ -29,7 +29,7 @@ use super::convert::{Incoming, respond_with};
 use super::js::{ObjectState, Storage, fetch_url, object, promise};
 use super::kv::{self, settled, within};
 use super::store::SqlStore;
-use super::{defaults, now, variable};
+use super::{defaults, now, plans, variable};
 
 /// How long a write waits for KV, to see whether somebody edited it. The write is not refused when
 /// KV does not answer: the edit is taken in later.
@@ -207,6 +207,11 @@ impl Inner {
         if let Ok(Some(tally)) = tally {
             environment.counts = super::gate::counts(&self.env, &tally).await;
         }
+        let query = self.with(|l| Ok(control::plans::wanted_evidence(l, incoming, &environment)));
+        if let Ok(Some(query)) = query {
+            environment.evidence = Some(plans::asked(&self.env, query).await);
+            environment.now = now();
+        }
         let replied = self.with(|ledger| {
             let stop = ledger.live.state.stop_value();
             let reply = control::handle(ledger, incoming, &body, &environment);
@@ -276,12 +281,30 @@ impl Inner {
             log(&e.0);
         }
         self.publish().await;
+        if self.guard().await {
+            self.publish().await;
+        }
         self.announce();
         let forgotten = self.with(|ledger| ledger.forget(now()));
         if let Err(e) = forgotten {
             log(&e.0);
         }
         self.wake(PAUSE_MS);
+    }
+
+    /// Looks at the plans that are due; whether anything came of it.
+    async fn guard(&self) -> bool {
+        let position = |ledger: &mut Ledger<SqlStore>| Ok(ledger.live.state.seq);
+        let before = self.with(position);
+        let due = self.with(|ledger| Ok(ledger.plans_due(now())));
+        for query in due.unwrap_or_default() {
+            let asked = plans::asked(&self.env, query).await;
+            let guarded = self.with(|ledger| ledger.guard_plan(&asked, now()).map_err(stored));
+            if let Err(e) = guarded {
+                log(&e.0);
+            }
+        }
+        before != self.with(position)
     }
 
     /// Tells clients that something changed. Nothing waits for it.

@@ -9,6 +9,7 @@ mod gate;
 mod js;
 mod kv;
 mod ledger;
+mod plans;
 mod sign;
 mod store;
 mod stream;

@@ -102,7 +102,7 @@ impl Desk {
             request = request.with(name, value);
         }
         let mut environment = self.environment();
-        let query = wanted_evidence(&self.ledger, &request, self.now);
+        let query = wanted_evidence(&self.ledger, &request, &environment);
         environment.evidence = query.map(|query| self.asked(query));
         handle(&mut self.ledger, &request, body, &environment)
     }

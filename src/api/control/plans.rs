@@ -4,6 +4,7 @@ use crate::api::ports::Store;
 use crate::api::reply::Reply;
 use crate::api::request::Request;
 use crate::auth::permission::Call;
+use crate::core::evidence::share;
 use crate::core::gate::{Counts, Evidence};
 use crate::core::ids::ReleaseName;
 use crate::core::json::Json;
@@ -16,7 +17,8 @@ use crate::wire::plan::{PlanLook, StageLook};
 
 use super::ledger::{Failure, Ledger};
 use super::route::{Found, Target, find};
-use super::{Environment, Refusal, answer};
+use super::write::snapshot;
+use super::{Environment, Refusal, answer, authenticate};
 
 /// What the stable version did is taken from so long before a plan begins.
 const BASELINE_MS: u64 = 7 * DAY_MS;
@@ -40,7 +42,8 @@ pub struct Query {
 pub type Answer = Result<Vec<Evidence>, String>;
 
 /// What to ask about a release's plan; `None`: it has none.
-pub fn query(live: &Live, name: &ReleaseName, now: Timestamp) -> Option<Query> {
+pub fn query<S: Store>(ledger: &Ledger<S>, name: &ReleaseName, now: Timestamp) -> Option<Query> {
+    let live = &ledger.live;
     let looked = ledger::looked(live, name, now).ok()?;
     let run = &looked.planned.run;
     let mut windows: Vec<u64> = looked
@@ -59,7 +62,7 @@ pub fn query(live: &Live, name: &ReleaseName, now: Timestamp) -> Option<Query> {
         .chain([(ago(BASELINE_MS), now), (ago(DAY_MS), now)]);
     Some(Query {
         release: name.clone(),
-        share: f64::from(run.percentage.thousandths()) / 100_000.0,
+        share: share(&snapshot(live, &ledger.defaults), name.as_str()),
         spans: spans.collect(),
         entered: run.entered,
         windows,
@@ -70,8 +73,9 @@ pub fn query(live: &Live, name: &ReleaseName, now: Timestamp) -> Option<Query> {
 pub fn wanted_evidence<S: Store>(
     ledger: &Ledger<S>,
     request: &impl Request,
-    now: Timestamp,
+    environment: &Environment,
 ) -> Option<Query> {
+    let now = environment.now;
     let Found::Call(call, Target::Release(name)) = find(request.method(), request.path()) else {
         return None;
     };
@@ -79,7 +83,9 @@ pub fn wanted_evidence<S: Store>(
         call,
         Call::ReadPlan | Call::SetPlan | Call::Promote | Call::Evaluate | Call::ReadReport
     );
-    let query = needs.then(|| query(&ledger.live, &name, now)).flatten();
+    let allowed = authenticate(ledger, request, environment);
+    let needs = needs && allowed.is_ok_and(|(_, role)| call.allows(role));
+    let query = needs.then(|| query(ledger, &name, now)).flatten();
     // Of one without a plan only the last week and day are to be known.
     query.or_else(|| {
         let ago = |ms: u64| Timestamp::from_millis(now.millis().saturating_sub_unsigned(ms));
@@ -148,8 +154,7 @@ impl<S: Store> Ledger<S> {
     pub fn plans_due(&self, now: Timestamp) -> Vec<Query> {
         let plans = self.live.state.plans.iter();
         let due = plans.filter(|(name, _)| self.plan_due(name, now).is_some_and(|at| at <= now));
-        due.filter_map(|(name, _)| query(&self.live, name, now))
-            .collect()
+        due.filter_map(|(name, _)| query(self, name, now)).collect()
     }
 
     /// When a plan is to be looked at next; `None`: never.
