@@ -184,14 +184,16 @@ fn ratio(gate: &Gate, evidence: &Evidence, metric: &str, tolerated: f64) -> Judg
     let (Some(own_bad), Some(base_bad)) = (own.bad(), base.bad()) else {
         return error(tolerated, "more went well than there were");
     };
-    let share = evidence.share;
-    if !(share > 0.0 && share < 1.0 && tolerated > 0.0) {
-        return error(tolerated, "there is no control to compare with");
+    if tolerated.is_nan() || tolerated <= 0.0 {
+        return error(tolerated, "the limit is no ratio");
     }
     let samples = own.total.min(base.total);
     if samples == 0 {
         return no_data(tolerated, gate.min_samples.max(1));
     }
+    // As they came, and not as the percentage says: what is counted is commands, of which some people make more,
+    // and a stage may be for a cohort alone.
+    let share = own.total as f64 / (own.total + base.total) as f64;
     let supposed = share_of_hits(share, tolerated);
     let prior = Prior::around(supposed, STRENGTH);
     let above = exp_shown(ln_e_value(own_bad, base_bad, supposed, Side::Above, prior));
