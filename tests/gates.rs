@@ -162,7 +162,15 @@ fn both(own: (u64, u64), base: (u64, u64), share: f64) -> Evidence {
 
 fn against_control(at_most: f64) -> Gate {
     let metric = "success".into();
-    gate(Ask::Ratio { metric, at_most }, 100)
+    let margin = 0.001;
+    gate(
+        Ask::Ratio {
+            metric,
+            at_most,
+            margin,
+        },
+        100,
+    )
 }
 
 #[test]
@@ -195,6 +203,9 @@ fn ratios() {
         verdict(&gate, &both((5000, 4900), (500_000, 490_000), 0.25)),
         Pass
     );
+    // Where nearly nothing fails, not enough does to prove a ratio.
+    let rare = |own: u64| verdict(&gate, &both((20_000, 20_000 - own), (20_000, 19_998), 0.5));
+    assert_eq!([rare(0), rare(3), rare(60)], [Pass, Pass, Fail]);
     let seen = judge(&gate, &both((5000, 4850), (15_000, 14_700), 0.25), NOW);
     assert!((seen.observed.unwrap() - 1.5).abs() < 1e-9);
 }

@@ -3,7 +3,7 @@
 use libm::exp;
 
 use super::{Ask, Evidence, Gate, Judgement, Limit, Verdict};
-use crate::core::stats::{Prior, Side, ln_e_value, ln_mean, share_of_hits};
+use crate::core::stats::{Prior, Side, ln_e_value, ln_mean, share_of_hits, wilson};
 use crate::core::time::Timestamp;
 
 /// How strongly the prior of a rate holds to its limit, in observations.
@@ -47,7 +47,11 @@ pub fn judge(gate: &Gate, evidence: &Evidence, now: Timestamp) -> Judgement {
                 },
             }
         }
-        Ask::Ratio { metric, at_most } => ratio(gate, evidence, metric, *at_most),
+        Ask::Ratio {
+            metric,
+            at_most,
+            margin,
+        } => ratio(gate, evidence, metric, *at_most, *margin),
         Ask::Number {
             name,
             limit,
@@ -175,7 +179,7 @@ fn rate(gate: &Gate, good: u64, bad: u64, target: f64, floor: f64, fail_below: f
 }
 
 /// What went wrong in both arms: given one of those, the chance that it was the release's is known.
-fn ratio(gate: &Gate, evidence: &Evidence, metric: &str, tolerated: f64) -> Judgement {
+fn ratio(gate: &Gate, evidence: &Evidence, metric: &str, tolerated: f64, margin: f64) -> Judgement {
     let of = |arm: Option<&super::Counts>| arm.copied().unwrap_or_default();
     let (own, base) = (
         of(evidence.canary.get(metric)),
@@ -203,7 +207,17 @@ fn ratio(gate: &Gate, evidence: &Evidence, metric: &str, tolerated: f64) -> Judg
     let observed = (base_rate > 0.0).then(|| rate(own_bad, own.total) / base_rate);
     let proof = 1.0 / gate.alpha;
     let enough = samples >= gate.min_samples;
+    // The control's share is only known so well; what it surely is counts.
+    let least = 1.0 - (wilson(base_bad, base.total).0 * tolerated + margin);
+    let within = least > 0.0 && least < 1.0 && {
+        let prior = Prior::around(least, STRENGTH);
+        exp_shown(ln_e_value(own.good, own_bad, least, Side::Above, prior)) >= proof
+    };
     let (verdict, why) = match (enough, above >= proof, below >= proof) {
+        (true, false, false) if within => (
+            Verdict::Pass,
+            format!("it fails no more than {} above that", percent(margin)),
+        ),
         (true, true, _) => (
             Verdict::Fail,
             format!("it fails more than {tolerated} times as often as the control"),

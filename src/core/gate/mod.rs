@@ -48,8 +48,13 @@ pub enum Ask {
         /// It has failed once it is proven to be below this; at most `at_least`.
         fail_below: f64,
     },
-    /// What went wrong, at most so many times as often as in the control.
-    Ratio { metric: String, at_most: f64 },
+    /// What went wrong, at most so many times as often as in the control. Where little goes wrong a ratio cannot be
+    /// proven: it passes as well once the share is proven to be no more than `margin` (0 to 1) above that.
+    Ratio {
+        metric: String,
+        at_most: f64,
+        margin: f64,
+    },
     /// A quantile of a latency, in milliseconds; an edge of its histogram.
     Quantile {
         metric: String,

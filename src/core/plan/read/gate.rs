@@ -154,15 +154,20 @@ fn rate(d: &mut Decoder, o: &mut Object<'_, '_>, at: &Path<'_>) -> Option<(Strin
     ))
 }
 
+/// Percent above what a ratio allows that nobody minds.
+const MARGIN: f64 = 0.5;
+
 fn ratio(d: &mut Decoder, o: &mut Object<'_, '_>) -> Option<(String, Ask)> {
     let metric = o.required(d, "ratio", |d, json, at| known(d, &METRICS, json, at));
     let at_most = o.required(d, "at_most", times);
+    let margin = o.optional(d, "margin", percent);
     let metric = metric?.name.to_owned();
     Some((
         format!("{metric}-ratio"),
         Ask::Ratio {
             metric,
             at_most: at_most?,
+            margin: margin.unwrap_or(MARGIN) / 100.0,
         },
     ))
 }
