@@ -61,7 +61,9 @@ fn gate(gate: &StageGate) -> String {
                 false => format!("{metric} {sign} {target} % ({floor}, {fail})"),
             }
         }
-        Ask::Ratio { metric, at_most, .. } => format!("{metric} <= {at_most} x control"),
+        Ask::Ratio {
+            metric, at_most, ..
+        } => format!("{metric} <= {at_most} x control"),
         Ask::Quantile {
             metric,
             quantile,

@@ -70,6 +70,7 @@ pub fn seen(live: &Live, name: &ReleaseName) -> Seen {
         draining: live.state.drains.contains(name),
         killed: config.is_some_and(|config| config.kill_switches.canary),
         two_people: config.is_some_and(|config| config.policy.approve_full_rollout),
+        inactive: release.is_some_and(|release| release.state != ReleaseState::Active),
         ..Seen::default()
     };
     if let Some(signals) = live.state.signals.get(name) {
@@ -151,7 +152,10 @@ pub fn start_plan(
     let looked = looked(live, name, now)?;
     cohorts_are_there(live, &looked.plan)?;
     let step = person::start(&looked.look(seen), baseline).map_err(Rejection::Conflict)?;
-    Ok(stepped(live, &looked, step, seen, "plan.start"))
+    let full = reaches_full(&step, seen);
+    let mut outcome = stepped(live, &looked, step, seen, "plan.start");
+    outcome.held = full;
+    Ok(outcome)
 }
 
 /// `POST …/promote`.
@@ -165,16 +169,17 @@ pub fn promote(
     live.not_stopped(name)?;
     let looked = looked(live, name, now)?;
     let step = person::promote(&looked.look(seen), force).map_err(Rejection::Conflict)?;
-    let full = matches!(
-        step.order,
-        Some(Order::Enter {
-            to: Percentage::FULL,
-            ..
-        })
-    );
+    let full = reaches_full(&step, seen);
     let mut outcome = stepped(live, &looked, step, seen, "plan.promote");
-    outcome.held = (full && seen.two_people).then_some(Held::FullRollout);
+    outcome.held = full;
     Ok(outcome)
+}
+
+/// What holds up a person's step to 100 %, where two have to agree to that.
+fn reaches_full(step: &Step, seen: &Seen) -> Option<Held> {
+    let full = Percentage::FULL;
+    let enters = matches!(step.order, Some(Order::Enter { to, .. }) if to == full);
+    (enters && seen.two_people && seen.percentage != full).then_some(Held::FullRollout)
 }
 
 /// `POST …/approve` with a stage.
@@ -279,6 +284,19 @@ fn stepped(
     outcome
 }
 
+/// Who a stage lets in besides its share, as the release's fields.
+fn audience(plan: &Plan, stage: usize) -> Vec<(&'static str, Json)> {
+    let Some((cohorts, mode)) = plan.audience(stage) else {
+        return Vec::new();
+    };
+    let names = cohorts.iter().map(|name| Json::from(name.as_str()));
+    let mode = match mode {
+        Mode::And => Json::from("and"),
+        Mode::Or | Mode::Only => Json::Null,
+    };
+    vec![("cohorts", Json::Array(names.collect())), ("mode", mode)]
+}
+
 /// What an order makes of the release.
 fn ordered(live: &Live, looked: &Looked<'_>, order: Order, outcome: &mut Outcome) {
     let name = looked.name;
@@ -291,42 +309,42 @@ fn ordered(live: &Live, looked: &Looked<'_>, order: Order, outcome: &mut Outcome
     match order {
         Order::Enter { stage, to } => {
             let mut entries = vec![percentage(to), state(ReleaseState::Active)];
-            if let Some((cohorts, mode)) = looked.plan.audience(stage) {
-                let names = cohorts.iter().map(|name| Json::from(name.as_str()));
-                entries.push(("cohorts", Json::Array(names.collect())));
-                let mode = match mode {
-                    Mode::And => Json::from("and"),
-                    Mode::Or | Mode::Only => Json::Null,
-                };
-                entries.push(("mode", mode));
-            }
+            entries.extend(audience(&looked.plan, stage));
             merge(entries);
-            let audience = looked
-                .plan
-                .stages
-                .get(stage)
-                .and_then(|s| s.audience.as_ref());
-            if audience.is_some_and(|audience| audience.allowlist) {
+            let own = looked.plan.stages.get(stage);
+            let own = own.and_then(|stage| stage.audience.as_ref());
+            if own.is_some_and(|audience| audience.allowlist) {
                 let on = Json::nested(&["canary", "enabled"], Json::Bool(true));
                 outcome.changes.push(Change::Merge(on));
             }
         }
         Order::Pause => merge(vec![state(ReleaseState::Paused)]),
-        Order::Lower { to } | Order::Probe { to } => {
+        Order::Lower { to, stage } => {
             let mut entries = vec![percentage(to), state(ReleaseState::Paused)];
-            if to == Percentage::ZERO {
+            match stage {
+                Some(stage) => entries.extend(audience(&looked.plan, stage)),
                 // Nobody means nobody: members neither.
-                entries.push(("cohorts", Json::Array(Vec::new())));
+                None => entries.push(("cohorts", Json::Array(Vec::new()))),
+            }
+            merge(entries);
+        }
+        Order::Probe { to, stage } => {
+            let mut entries = vec![percentage(to), state(ReleaseState::Paused)];
+            // A few of the people that it is for; of everybody, members would not be few.
+            if let Some((_, Mode::And)) = looked.plan.audience(stage) {
+                entries.extend(audience(&looked.plan, stage));
             }
             merge(entries);
         }
         Order::Rollback { over_ms } => {
             merge(vec![("cohorts", Json::Array(Vec::new()))]);
             let rolled = release::rollback(live, name, Percentage::ZERO, over_ms, looked.now);
-            // It is refused only where there is nothing to roll back.
-            outcome
-                .changes
-                .extend(rolled.map(|o| o.changes).unwrap_or_default());
+            // It is refused only where there is nothing to roll back. What it makes of the plan is a person's
+            // doing, and this is the plan's own.
+            let changes = rolled.map(|o| o.changes).unwrap_or_default();
+            let changes = changes.into_iter();
+            let own = changes.filter(|change| !matches!(change, Change::Run { .. }));
+            outcome.changes.extend(own);
         }
         Order::Complete => merge(vec![state(ReleaseState::Complete)]),
     }

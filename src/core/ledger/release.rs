@@ -193,31 +193,22 @@ pub fn pause(live: &Live, name: &ReleaseName, now: Timestamp) -> Result<Outcome,
 
 /// `POST …/resume`, of the plan too.
 pub fn resume(live: &Live, name: &ReleaseName, now: Timestamp) -> Result<Outcome, Rejection> {
-    live.not_stopped(name)?;
-    if let Some(mut outcome) = resumed(live, name, now)? {
-        if outcome
-            .changes
-            .iter()
-            .all(|change| !matches!(change, Change::Merge(_)))
-        {
-            let own = move_to(
-                live,
-                name,
-                "release.resume",
-                ReleaseState::Paused,
-                ReleaseState::Active,
-            )?;
-            outcome.changes.extend(own.changes);
-        }
-        return Ok(outcome);
-    }
-    move_to(
+    // The plan does not go on with a release that somebody ended.
+    let own = move_to(
         live,
         name,
         "release.resume",
         ReleaseState::Paused,
         ReleaseState::Active,
-    )
+    )?;
+    let Some(mut outcome) = resumed(live, name, now)? else {
+        return Ok(own);
+    };
+    let is_merge = |change: &Change| matches!(change, Change::Merge(_));
+    if !outcome.changes.iter().any(is_merge) {
+        outcome.changes.extend(own.changes);
+    }
+    Ok(outcome)
 }
 
 fn move_to(

@@ -5,8 +5,8 @@ use super::machine::{Look, Order, Step, enter, stop_soaking};
 use super::run::{Circuit, Status};
 use crate::core::ids::Percentage;
 
-/// The breaker's next move, if it has one.
-pub(super) fn breaker(look: &Look<'_>) -> Option<Step> {
+/// The breaker's next move, if it has one. While something else holds the release it only takes it away.
+pub(super) fn breaker(look: &Look<'_>, halted: bool) -> Option<Step> {
     let Look {
         plan,
         run,
@@ -19,15 +19,22 @@ pub(super) fn breaker(look: &Look<'_>) -> Option<Step> {
     let failures = check.map_or(0, |check| check.failures);
     let mut step = look.step(run.clone());
     let open = |from| Circuit::Open { since: now, from };
+    let lower = Order::Lower {
+        to: Percentage::ZERO,
+        stage: None,
+    };
+    let may_raise = !halted && !run.held && !seen.killed && seen.error.is_none();
+    let offered = run.percentage > Percentage::ZERO
+        || look.stage().is_some_and(|stage| stage.audience.is_some());
     match run.circuit {
-        Circuit::Closed if failures >= breaker.consecutive && run.status == Status::Running => {
+        Circuit::Closed if failures >= breaker.consecutive && offered => {
             stop_soaking(&mut step.run, now);
+            // What was paused for another reason does not go on by itself.
+            step.run.held = run.status != Status::Running;
             step.run.status = Status::Paused;
             step.run.circuit = open(run.percentage);
             step.run.percentage = Percentage::ZERO;
-            step.order = Some(Order::Lower {
-                to: Percentage::ZERO,
-            });
+            step.order = Some(lower);
             let why = format!("{} failed {failures} times in a row", breaker.check);
             step.alert = look.say(&format!(
                 "the circuit breaker opened, nobody gets the release: {why}"
@@ -38,13 +45,17 @@ pub(super) fn breaker(look: &Look<'_>) -> Option<Step> {
             let cooled = breaker
                 .cool_down_ms
                 .is_some_and(|ms| now.millis_since(since) >= ms);
-            if !cooled || plan.policy.advance == Autonomy::Suggest {
+            if !cooled || !may_raise || plan.policy.advance == Autonomy::Suggest {
                 return None;
             }
             let to = breaker.probe.min(from);
             step.run.circuit = Circuit::HalfOpen { since: now, from };
             step.run.percentage = to;
-            step.order = Some(Order::Probe { to });
+            step.run.passed = check.map_or(0, |check| check.passes);
+            step.order = Some(Order::Probe {
+                to,
+                stage: run.stage,
+            });
             step.alert = look.say(&format!(
                 "the circuit breaker is half open: {to} % try again"
             ));
@@ -53,15 +64,15 @@ pub(super) fn breaker(look: &Look<'_>) -> Option<Step> {
         Circuit::HalfOpen { since, from } => {
             // Only what came after it was opened by half.
             let check = check.filter(|check| check.at > since)?;
-            if check.failures > 0 {
+            // Fewer in a row than then: one failed in between.
+            let passes = check.passes.checked_sub(run.passed);
+            if check.failures > 0 || passes.is_none() {
                 step.run.circuit = open(from);
                 step.run.percentage = Percentage::ZERO;
-                step.order = Some(Order::Lower {
-                    to: Percentage::ZERO,
-                });
+                step.order = Some(lower);
                 step.alert = look.say("the circuit breaker opened again");
                 step.run.why = "the circuit breaker is open".to_owned();
-            } else if check.passes >= breaker.consecutive {
+            } else if passes >= Some(breaker.consecutive) && may_raise {
                 let place = run.stage;
                 enter(&mut step.run, place, from, now);
                 step.order = Some(Order::Enter {

@@ -13,8 +13,10 @@ pub(super) fn is_news(run: &Run, halt: &Fired) -> bool {
     !run.told.contains(&told_of(halt))
 }
 
+const HALT: &str = "halt ";
+
 fn told_of(halt: &Fired) -> String {
-    format!("halt {}", halt.halt)
+    format!("{HALT}{}", halt.halt)
 }
 
 /// A decision now, with all of its reasons.
@@ -63,7 +65,8 @@ pub fn decide(look: &Look<'_>) -> Step {
         decision: None,
         run: next,
     };
-    if asked != Action::Advance && step.run.pending.take().is_some() {
+    let over = |pending: &mut Pending| pending.action != asked;
+    if step.run.pending.take_if(over).is_some() {
         step.alert = look.say(&format!(
             "what was announced is called off: {}",
             decision.why
@@ -71,10 +74,16 @@ pub fn decide(look: &Look<'_>) -> Step {
     }
     match asked {
         Action::Advance => advance(look, &mut step, &mut decision),
-        Action::Hold => {}
+        Action::Hold => hold(look, &mut step, &decision),
         Action::Pause | Action::StepDown | Action::Rollback => {
             retreat(look, &mut step, &mut decision)
         }
+    }
+    if look.seen.error.is_none() {
+        // What is over is news when it comes again.
+        let firing: Vec<String> = decision.halts.iter().map(told_of).collect();
+        let told = &mut step.run.told;
+        told.retain(|told| !told.starts_with(HALT) || firing.contains(told));
     }
     for halt in &decision.halts {
         let told = told_of(halt);
@@ -82,7 +91,9 @@ pub fn decide(look: &Look<'_>) -> Step {
             step.run.told.push(told);
         }
     }
-    step.run.why.clone_from(&decision.why);
+    if run.status.is_live() {
+        step.run.why.clone_from(&decision.why);
+    }
     step.decision = Some(decision);
     step
 }
@@ -177,11 +188,15 @@ fn asked(
     if run.circuit != Circuit::Closed {
         return hold("the circuit breaker is not closed".to_owned());
     }
+    // The guard pauses for these; somebody may ask for a decision before it has.
+    if seen.killed {
+        return hold("a kill switch is on".to_owned());
+    }
+    if seen.percentage != run.percentage || seen.inactive {
+        return hold("the release was changed by hand".to_owned());
+    }
     let is_last = run.stage + 1 >= plan.stages.len();
-    let least = match is_last {
-        true => stage.soak_min_ms.max(plan.watch_ms),
-        false => stage.soak_min_ms,
-    };
+    let least = least_soak(plan, stage, is_last);
     let soaked = run.soak_ms(now);
     if soaked < least {
         let what = if is_last { "watched" } else { "soaking" };
@@ -191,6 +206,37 @@ fn asked(
         return hold("nothing is advanced during a freeze".to_owned());
     }
     (Action::Advance, "every gate passes".to_owned())
+}
+
+fn least_soak(plan: &Plan, stage: &Stage, is_last: bool) -> u64 {
+    match is_last {
+        true => stage.soak_min_ms.max(plan.watch_ms),
+        false => stage.soak_min_ms,
+    }
+}
+
+/// People are told once of each kind of reason that holds a stage longer than its soak, and of a failure at once.
+fn hold(look: &Look<'_>, step: &mut Step, decision: &Decision) {
+    let Look {
+        plan,
+        run,
+        seen,
+        now,
+        ..
+    } = *look;
+    let Some(stage) = look.stage().filter(|_| run.status == Status::Running) else {
+        return;
+    };
+    let is_last = run.stage + 1 >= plan.stages.len();
+    let is_over = run.soak_ms(now) >= least_soak(plan, stage, is_last);
+    let kind = match (&seen.error, decision.verdict) {
+        (Some(_), _) => Verdict::Error,
+        (None, verdict) => verdict,
+    };
+    if kind == Verdict::Fail || (is_over && kind != Verdict::Pass) {
+        let text = format!("held at {} %: {}", run.percentage, decision.why);
+        tell_once(look, step, &format!("held {kind:?}"), &text);
+    }
 }
 
 fn paused(why: &str) -> String {
@@ -229,8 +275,11 @@ fn advance(look: &Look<'_>, step: &mut Step, decision: &mut Decision) {
             stage.id
         ));
         let text = format!("{goal} waits for approval by {}", people(&wanted));
-        tell_once(look, step, "approval", &text);
-        step.run.pending = None;
+        if step.run.pending.take().is_some() {
+            step.alert = look.say(&format!("what was announced is called off: {text}"));
+        } else {
+            tell_once(look, step, "approval", &text);
+        }
         return;
     }
     if policy.advance == Autonomy::Suggest {
@@ -290,7 +339,8 @@ fn retreat(look: &Look<'_>, step: &mut Step, decision: &mut Decision) {
     if run.status == Status::Paused && done != Action::Rollback {
         done = Action::Hold;
     }
-    if done != asked {
+    let is_done = asked == Action::Pause && run.status == Status::Paused;
+    if done != asked && !is_done {
         let call = match asked {
             Action::Rollback => "rollback".to_owned(),
             Action::StepDown => format!("rollback {{\"percentage\":{}}}", below(plan, run)),
@@ -298,11 +348,35 @@ fn retreat(look: &Look<'_>, step: &mut Step, decision: &mut Decision) {
         };
         decision.suggestion = Some(format!("POST /rollout/{name}/{call}"));
     }
+    let mut ahead = String::new();
+    if done == Action::Rollback && policy.lead_rollback_ms > 0 {
+        match &step.run.pending {
+            Some(pending) if pending.at <= now => {}
+            Some(pending) => {
+                let left = lasting(pending.at.millis_since(now));
+                decision.why = format!("{}; rolled back in {left}", decision.why);
+                return;
+            }
+            None => {
+                // People are told ahead; meanwhile it gets no worse.
+                done = match run.status {
+                    Status::Running if may(Action::Pause) => Action::Pause,
+                    _ => Action::Hold,
+                };
+                ahead = format!(
+                    ", rolled back in {} unless it is over by then",
+                    lasting(policy.lead_rollback_ms)
+                );
+            }
+        }
+    }
     decision.done = done;
     let why = decision.why.clone();
     let (said, order) = match done {
         Action::Rollback => {
             stop_soaking(&mut step.run, now);
+            step.run.pending = None;
+            step.run.circuit = Circuit::Closed;
             step.run.status = Status::RolledBack;
             step.run.percentage = Percentage::ZERO;
             step.run.unverified = true;
@@ -313,13 +387,14 @@ fn retreat(look: &Look<'_>, step: &mut Step, decision: &mut Decision) {
         Action::StepDown => {
             let to = below(plan, run);
             let place = run.stage.saturating_sub(1);
+            let stage = (place < run.stage).then_some(place);
             enter(&mut step.run, place, to, now);
             stop_soaking(&mut step.run, now);
             step.run.status = Status::Paused;
             decision.to = Some(to);
             (
                 format!("down to {to} %, and paused"),
-                Some(Order::Lower { to }),
+                Some(Order::Lower { to, stage }),
             )
         }
         Action::Pause => {
@@ -333,12 +408,19 @@ fn retreat(look: &Look<'_>, step: &mut Step, decision: &mut Decision) {
         Action::Hold | Action::Advance => (format!("held at {} %", run.percentage), None),
     };
     step.order = order;
+    if !ahead.is_empty() {
+        step.run.pending = Some(Pending {
+            action: Action::Rollback,
+            at: now.plus_millis(policy.lead_rollback_ms),
+            why: why.clone(),
+        });
+    }
     let suggested = decision.suggestion.as_ref();
     let suggested = suggested.map_or_else(String::new, |call| format!("; suggested: {call}"));
-    let text = format!("{said}: {why}{suggested}");
+    let text = format!("{said}{ahead}: {why}{suggested}");
     let what = format!("{asked:?} {}", decision.stage);
     let news = order.is_some() || decision.halts.iter().any(|halt| is_news(run, halt));
-    if news {
+    if news || !ahead.is_empty() {
         step.alert = look.say(&text);
         step.run.told.push(what);
     } else if run.status == Status::Running || asked != Action::Pause {

@@ -7,7 +7,7 @@
 
 use super::breaker::breaker;
 use super::decision::{decide, is_news, lasting};
-use super::document::{Plan, Stage};
+use super::document::{Action, Plan, Stage};
 use super::halt::fired;
 use super::run::{Circuit, Decision, Run, Seen, Status};
 use crate::core::ids::Percentage;
@@ -34,13 +34,15 @@ pub enum Order {
     },
     /// The percentage stays, and nothing raises it.
     Pause,
-    /// Down at once, and paused.
+    /// Down at once, and paused: to a stage's audience, or to nobody's.
     Lower {
         to: Percentage,
+        stage: Option<usize>,
     },
-    /// A few get it although it is paused.
+    /// A few of a stage get it although it is paused.
     Probe {
         to: Percentage,
+        stage: usize,
     },
     /// To nobody, over so long; then paused.
     Rollback {
@@ -93,10 +95,13 @@ pub fn guard(look: &Look<'_>) -> Option<Step> {
     if !seen.draining && seen.percentage != run.percentage {
         return Some(edited_by_hand(look));
     }
-    if let Some(step) = breaker(look) {
-        return Some(step);
+    if seen.inactive && run.status == Status::Running {
+        return Some(held_by_hand(look));
     }
     let halts = fired(&look.plan.halts, seen, &run.baseline, now);
+    if let Some(step) = breaker(look, !halts.is_empty()) {
+        return Some(step);
+    }
     let news = halts.iter().any(|halt| is_news(run, halt));
     // The first minute in which the policy lets more be done than before counts too: then the halts are asked anew.
     let announced = run.pending.as_ref().is_some_and(|p| p.at <= now);
@@ -104,9 +109,15 @@ pub fn guard(look: &Look<'_>) -> Option<Step> {
         .decided
         .is_none_or(|at| now.apart(at) >= look.plan.policy.decide_ms);
     if news || announced || due {
-        return Some(decide(look));
+        let mut step = decide(look);
+        if step.alert.is_none() {
+            overdue(look, &mut step);
+        }
+        return Some(step);
     }
-    overdue(look)
+    let mut step = look.step(run.clone());
+    overdue(look, &mut step);
+    step.alert.is_some().then_some(step)
 }
 
 /// A kill switch is above the plan.
@@ -129,10 +140,16 @@ fn edited_by_hand(look: &Look<'_>) -> Step {
         run.percentage, seen.percentage
     );
     step.run.percentage = seen.percentage;
-    if run.status == Status::Running {
+    // An open breaker does not go back to what it had, past what a person wants.
+    if let Circuit::Open { from, .. } | Circuit::HalfOpen { from, .. } = &mut step.run.circuit {
+        *from = seen.percentage;
+        step.run.held = true;
+    }
+    if run.status == Status::Running || step.run.held != run.held {
         stop_soaking(&mut step.run, now);
         step.run.status = Status::Paused;
-        step.order = Some(Order::Pause);
+        // Whoever stopped it by hand meant more than a pause.
+        step.order = (!seen.inactive).then_some(Order::Pause);
         step.alert = look.say(&format!(
             "the plan is paused, because the release was {why}; POST /rollout/{}/resume goes on from there",
             look.release
@@ -142,24 +159,35 @@ fn edited_by_hand(look: &Look<'_>) -> Step {
     step
 }
 
+/// Somebody paused or ended the release past the plan: what makes things safer wins.
+fn held_by_hand(look: &Look<'_>) -> Step {
+    let mut step = look.step(look.run.clone());
+    stop_soaking(&mut step.run, look.now);
+    step.run.status = Status::Paused;
+    step.run.why = "the release was paused or ended by hand".to_owned();
+    step.alert = look.say(&format!(
+        "the plan is paused, because the release was paused or ended by hand; \
+         POST /rollout/{}/resume goes on",
+        look.release
+    ));
+    step
+}
+
 /// People are told once that a stage takes longer than it should.
-fn overdue(look: &Look<'_>) -> Option<Step> {
-    let Look { run, now, .. } = *look;
-    let stage = look.stage()?;
-    let most = stage.soak_max_ms?;
-    let told = run.told.iter().any(|told| told == "overdue");
-    if told || run.status != Status::Running || run.soak_ms(now) <= most {
-        return None;
+fn overdue(look: &Look<'_>, step: &mut Step) {
+    let (Some(stage), now) = (look.stage(), look.now) else {
+        return;
+    };
+    let Some(most) = stage.soak_max_ms else {
+        return;
+    };
+    let same = step.run.status == Status::Running && step.run.stage == look.run.stage;
+    if !same || step.run.soak_ms(now) <= most {
+        return;
     }
-    let mut step = look.step(run.clone());
-    let text = format!(
-        "{} takes longer than {}: {}",
-        stage.id,
-        lasting(most),
-        run.why
-    );
-    tell_once(look, &mut step, "overdue", &text);
-    Some(step)
+    let why = &step.run.why;
+    let text = format!("{} takes longer than {}: {why}", stage.id, lasting(most));
+    tell_once(look, step, "overdue", &text);
 }
 
 /// Whether a rollback has arrived.
@@ -221,6 +249,8 @@ pub(super) fn enter(run: &mut Run, stage: usize, percentage: Percentage, now: Ti
     run.approvals.clear();
     run.told.clear();
     run.circuit = Circuit::Closed;
+    run.held = false;
+    run.passed = 0;
     run.decided = Some(now);
 }
 
@@ -235,5 +265,7 @@ pub(super) fn tell_once(look: &Look<'_>, step: &mut Step, what: &str, text: &str
 pub(super) fn stop_soaking(run: &mut Run, now: Timestamp) {
     run.soaked_ms = run.soak_ms(now);
     run.since = None;
-    run.pending = None;
+    // A pause calls off what would go on, and not what would make things safer.
+    run.pending
+        .take_if(|pending| pending.action == Action::Advance);
 }

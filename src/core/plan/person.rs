@@ -51,11 +51,16 @@ pub fn pause(run: &Run, why: &str, now: Timestamp) -> Run {
         stop_soaking(&mut run, now);
         run.status = Status::Paused;
         run.why = why.to_owned();
+    } else if run.status == Status::Paused && run.circuit != Circuit::Closed && !run.held {
+        // The breaker would go on by itself.
+        run.held = true;
+        run.why = why.to_owned();
     }
     run
 }
 
-/// Goes on. What was changed by hand is where it goes on from; an open breaker is reset.
+/// Goes on. What was changed by hand is where it goes on from, but not below the first stage, which would be left
+/// without having been; an open breaker is reset. The stage's people get it back.
 ///
 /// # Errors
 /// Why it cannot, in a sentence.
@@ -85,13 +90,17 @@ pub fn resume(look: &Look<'_>) -> Result<Step, String> {
     let own = plan.stages.get(run.stage).map(|stage| stage.percentage);
     if own != Some(at) || run.circuit != Circuit::Closed {
         let place = plan.reached(at);
-        enter(&mut step.run, place, at, now);
+        let least = plan.stages.get(place).map(|stage| stage.percentage);
+        let to = least.map_or(at, |least| least.max(at));
+        enter(&mut step.run, place, to, now);
+        step.order = Some(Order::Enter { stage: place, to });
+    } else {
         step.order = Some(Order::Enter {
-            stage: place,
+            stage: run.stage,
             to: at,
         });
-    } else {
         step.run.status = Status::Running;
+        step.run.pending = None;
         step.run.since = Some(now);
         step.run.told.clear();
         // The evidence is asked within the hour, and not at once.
@@ -128,6 +137,7 @@ pub fn promote(look: &Look<'_>, force: bool) -> Result<Step, String> {
     step.run = run.clone();
     step.run.decided = Some(look.now);
     decision.done = Action::Advance;
+    decision.to = None;
     decision.suggestion = None;
     let why = if force {
         "forced by a person"
@@ -188,17 +198,20 @@ pub fn rolled_back(look: &Look<'_>, to: Percentage) -> Run {
     if !run.status.is_live() {
         return run;
     }
-    stop_soaking(&mut run, now);
-    run.circuit = Circuit::Closed;
-    run.percentage = to;
-    run.why = format!("rolled back to {to} % by a person");
     if to == Percentage::ZERO {
         run.status = Status::RolledBack;
+        run.percentage = to;
+        run.circuit = Circuit::Closed;
         run.unverified = true;
     } else {
+        // A stage anew: neither its soak nor who agreed to leave it is left of another one.
+        enter(&mut run, plan.reached(to), to, now);
         run.status = Status::Paused;
-        run.stage = plan.reached(to);
     }
+    stop_soaking(&mut run, now);
+    run.pending = None;
+    run.held = false;
+    run.why = format!("rolled back to {to} % by a person");
     run
 }
 
@@ -206,6 +219,8 @@ pub fn rolled_back(look: &Look<'_>, to: Percentage) -> Run {
 pub fn stopped(run: &Run, now: Timestamp) -> Run {
     let mut run = run.clone();
     stop_soaking(&mut run, now);
+    run.pending = None;
+    run.held = false;
     run.status = Status::Stopped;
     run.circuit = Circuit::Closed;
     run.percentage = Percentage::ZERO;

@@ -110,6 +110,17 @@ pub struct Run {
     pub why: String,
     /// A rollback that is not yet seen to have arrived.
     pub unverified: bool,
+    /// Whether an open breaker waits for a person: it was paused, or changed by hand, besides.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub held: bool,
+    /// How often the breaker's check had passed in a row when it was half opened: those prove nothing.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub passed: u64,
+}
+
+/// What most rows would say is left out of them.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Run {
@@ -131,6 +142,8 @@ impl Run {
             told: Vec::new(),
             why: "not begun".to_owned(),
             unverified: false,
+            held: false,
+            passed: 0,
         }
     }
 
@@ -171,6 +184,9 @@ pub struct Seen {
     /// Whether a second release manager has to agree to 100 %.
     #[serde(default)]
     pub two_people: bool,
+    /// Whether the release's state is another than active: a running plan did not make it so.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub inactive: bool,
 }
 
 /// What one gate said.
