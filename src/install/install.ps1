@@ -10,7 +10,7 @@ if ($true) { & {
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue' # drawing it makes downloads many times slower in 5.1
-$site = @{ Origin = $CaroOrigin; Code = 0 }
+$site = @{ Origin = $CaroOrigin; Code = 0; Begun = $null; Platform = '' }
 $option = @{
   Version = ''; Channel = ''; Dir = ''
   DryRun = $false; Force = $false; Quiet = $false; Verbose = $false; NoModifyPath = $false; Uninstall = $false
@@ -36,7 +36,8 @@ Options, and the environment variables that do the same (an option wins):
   -Verbose         print every step                CARO_VERBOSE=1
   -Help            this text
 Switches in the environment are 1, true, yes or 0, false, no. Besides: CARO_ORIGIN, where
-other versions' scripts come from.
+other versions' scripts come from; DO_NOT_TRACK or CARO_NO_REPORT, which keep it from telling
+$($site.Origin) how it went.
 
 Exit codes: 0 done, 1 the server's own error, 2 usage, 3 platform, 4 network, 5 integrity,
 6 permission or folder, 7 no such version, 8 the program does not run here.
@@ -460,6 +461,9 @@ function Install-Build {
   $platform = Get-Platform
   if ($option.Uninstall) { Undo-Install; return }
   if (Invoke-OtherScript) { return }
+  # From here on there is something to tell.
+  $site.Platform = $platform
+  if (-not $option.DryRun) { $site.Begun = [DateTime]::UtcNow }
   $asset = @(Get-Assets | Where-Object { $_.Platform -eq $platform })
   if ($asset.Count -eq 0) {
     Stop-Install 3 "$CaroProduct $CaroVersion has no build for $platform" "It has: $((Get-Assets | ForEach-Object { $_.Platform }) -join ' ')"
@@ -515,6 +519,27 @@ function Install-Build {
   Write-Receipt $receipt
 }
 
+# Tells the router how it went, if the configuration asks for that: version, platform, exit code and duration, and an id
+# made up for this run. Whatever comes of it is nobody's problem.
+function Send-Report {
+  if (-not $CaroReports -or -not $site.Begun) { return }
+  foreach ($name in @('DO_NOT_TRACK', 'CARO_NO_REPORT')) {
+    if ((Get-EnvironmentOr $name '0') -ne '0') { Write-Step 'not reporting how it went'; return }
+  }
+  try {
+    $report = @{
+      id = [guid]::NewGuid().ToString('N'); version = $CaroVersion; channel = $CaroChannel
+      platform = $site.Platform; outcome = $site.Code
+      duration_ms = [Math]::Max(0, [long]([DateTime]::UtcNow - $site.Begun).TotalMilliseconds)
+    }
+    $request = @{ Uri = "$($site.Origin)/report"; Method = 'Post'; ContentType = 'application/json'; TimeoutSec = 3 }
+    [void](Invoke-WebRequest @request -UseBasicParsing -Body (ConvertTo-Json $report))
+    Write-Step "reported to $($site.Origin) how it went"
+  } catch {
+    Write-Step "could not report to $($site.Origin) how it went"
+  }
+}
+
 # Whether this process is a prompt with somebody at it, whose window an exit would close.
 function Test-Prompt {
   $words = @([Environment]::GetCommandLineArgs() | Select-Object -Skip 1)
@@ -537,6 +562,7 @@ try {
     Write-Line "at $($_.InvocationInfo.PositionMessage)"
   }
 }
+Send-Report
 $global:LASTEXITCODE = $site.Code
 if ($site.Code -ne 0 -and -not (Test-Prompt)) { exit $site.Code }
 } @args }

@@ -42,7 +42,8 @@ Options, and the environment variables that do the same (an option wins):
   --verbose          print every step                  CARO_VERBOSE=1
   --help             this text
 Switches in the environment are 1, true, yes or 0, false, no. Besides: CARO_ORIGIN, where
-other versions' scripts come from; CARO_TIMEOUT, seconds a silent download may last (30).
+other versions' scripts come from; CARO_TIMEOUT, seconds a silent download may last (30);
+DO_NOT_TRACK or CARO_NO_REPORT, which keep it from telling $origin how it went.
 
 Exit codes: 0 done, 1 the server's own error, 2 usage, 3 platform, 4 network, 5 integrity,
 6 permission or folder, 7 no such version, 8 the program does not run here."
@@ -56,6 +57,7 @@ warn() { say "${red}warning:$plain $1"; }
 die() {
   tell "${red}error:$plain $2"
   [ -z "${3-}" ] || tell "$3"
+  [ -z "$begun" ] || leave "$1"
   exit "$1"
 }
 usage() { die 2 "$1" "The options are in: curl -fsS $origin | sh -s -- --help"; }
@@ -428,6 +430,54 @@ quit() { # CODE
   exit "$1"
 }
 
+# The same where there is something to tell: after all else, and with signals off, so that nothing changes the status.
+leave() { # CODE
+  trap - EXIT
+  clean_up
+  trap '' HUP INT TERM
+  report "$1"
+  exit "$1"
+}
+
+# Tells the router how it went, if the configuration asks for that: version, platform, exit code and seconds, and a
+# number made up for this run. Whatever comes of it is nobody's problem.
+report() { # CODE
+  [ -n "$caro_reports" ] || return 0
+  for switch in "${DO_NOT_TRACK-}" "${CARO_NO_REPORT-}"; do
+    case $switch in '' | 0) ;; *)
+      step 'not reporting how it went'
+      return 0 ;;
+    esac
+  done
+  id=$(od -An -N16 -tx1 /dev/urandom 2>/dev/null | tr -d ' \n')
+  [ ${#id} = 32 ] || { read -r id </proc/sys/kernel/random/uuid; } 2>/dev/null || return 0
+  case $id in *[!0-9a-f-]*) return 0 ;; esac
+  case $platform:$system$machine in
+    :*[!0-9A-Za-z._-]*) where= ;;
+    :*) where="\"os\":\"$system\",\"arch\":\"$machine\"," ;;
+    *) where="\"platform\":\"$platform\"," ;;
+  esac
+  ended=$(date +%s 2>/dev/null)
+  case $begun$ended in *[!0-9]*) took= ;; *) took=$((ended - begun)) ;; esac
+  case $took in '' | -*) took= ;; *) took=",\"duration_ms\":$((took * 1000))" ;; esac
+  body="{\"id\":\"$id\",\"version\":\"$caro_version\",\"channel\":\"$caro_channel\",$where\"outcome\":$1$took}"
+  case $downloader in
+    wget) set -- wget -q -O - --tries=1 --timeout=3 --header 'Content-Type: application/json' --post-data "$body" ;;
+    simple) set -- wget -q -O - -T 3 --post-data "$body" ;;
+    *)
+      has curl || return 0
+      set -- curl -fsS --connect-timeout 3 --max-time 3 -H 'Content-Type: application/json' -d "$body"
+      ;;
+  esac
+  # Each of wget's own limits is for a part of it.
+  case $1 in wget) ! timeout 5 true >/dev/null 2>&1 || set -- timeout 3 "$@" ;; esac
+  if LC_ALL=C "$@" "$origin/report" </dev/null >/dev/null 2>&1; then
+    step "reported to $origin how it went"
+  else
+    step "could not report to $origin how it went"
+  fi
+}
+
 digest() { # FILE -> $digest, the SHA-256 in hex
   for tool in 'sha256sum' 'shasum -a 256' 'openssl dgst -sha256' 'busybox sha256sum'; do
     has "${tool%% *}" || continue
@@ -769,6 +819,7 @@ main() {
   IFS=" $nl"
   quiet='' verbose='' dry_run='' force='' no_modify_path='' uninstall=''
   bold='' red='' plain='' tty='' child='' stage='' made='' origin=$caro_origin
+  begun='' platform='' system='' machine='' downloader=''
   if [ -t 2 ] && [ "${TERM:-dumb}" != dumb ]; then
     tty=1
     [ -n "${NO_COLOR-}" ] || bold=$(printf '\033[1m') red=$(printf '\033[31m') plain=$(printf '\033[0m')
@@ -782,6 +833,8 @@ main() {
   fi
   [ -n "$caro_version" ] || die 7 'this is the template of the installer' "The installer is at $origin."
   hand_over
+  # From here on there is something to tell.
+  [ -n "$dry_run" ] || begun=$(date +%s 2>/dev/null) || begun=-
   find_platform
   env_file=$config/$caro_product/env
   announce
@@ -815,6 +868,7 @@ main() {
   say "installed $caro_product $caro_version in $dir"
   set_path
   write_receipt
+  [ -z "$begun" ] || leave 0
 }
 }
 

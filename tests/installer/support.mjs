@@ -75,7 +75,7 @@ export function catalogConfig() {
 }
 
 /** The served bytes of a script: the static file with its prelude, without the last newline. */
-export function renderScript({ build, choice, origin = "https://get.caro.sh", shell = "sh" }) {
+export function renderScript({ build, choice, origin = "https://get.caro.sh", shell = "sh", reports = "" }) {
   const assets = build.assets.map((a) => `${a.platform} ${a.size} ${a.sha256} ${a.url}`).join("\n");
   const values = {
     product: "caro",
@@ -84,6 +84,7 @@ export function renderScript({ build, choice, origin = "https://get.caro.sh", sh
     channel: build.channel,
     choice,
     stable: STABLE,
+    reports,
     assets,
   };
   const lines = Object.entries(values).map(([name, value]) =>
