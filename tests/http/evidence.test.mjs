@@ -7,6 +7,7 @@ import {
   command,
   counted,
   event,
+  forget,
   outcome,
   post,
   RELEASE,
@@ -19,7 +20,7 @@ import {
   total,
 } from "../support/evidence.mjs";
 import { ask, askJson, closeConnections, each, eventually } from "../support/http.mjs";
-import { folder, startOn } from "../support/ledger.mjs";
+import { folder, startOn, withHands } from "../support/ledger.mjs";
 import { start } from "../support/router.mjs";
 import { WORLD, world } from "../support/world.mjs";
 
@@ -326,6 +327,29 @@ fresh(
     assert.ok((await told(router)).failed >= 1);
   },
 );
+
+test("marks are forgotten after two days, minutes after three, everything after ninety", async () => {
+  const router = await withHands({ config: WORLD });
+  try {
+    const list = [startOf("old", CANARY), command("old")];
+    const before = Date.now();
+    await takes(router, list);
+    const hours = async (count) => {
+      await router.control({ advance: count * HOUR });
+      return forget(router);
+    };
+    const some = await hours(49);
+    assert.ok(some.seen === 3 && some.session === 1 && some.minute > 5 && some.hour === some.minute);
+    const none = { seen: 0, session: 0, meta: 0 };
+    assert.deepEqual(await hours(3), { ...some, ...none });
+    assert.deepEqual(await hours(22), { ...some, ...none, minute: 0 });
+    const [far] = await rows(router, [[before - HOUR, before + 74 * HOUR]]);
+    assert.deepEqual(counted(far).command_success, [1, 1], "it is still known by hour");
+    assert.deepEqual(await hours(89 * 24), { ...none, minute: 0, hour: 0 });
+  } finally {
+    await router.end();
+  }
+});
 
 test("killed in the middle: what was acknowledged is there, once", { timeout: 120_000 }, async () => {
   const path = folder();
