@@ -23,6 +23,8 @@ pub const REPAIRS: &str = "repairs";
 pub const REPAIR_SUCCESS: &str = "repair_success";
 /// Of the commands, those that needed no refinement.
 pub const REFINEMENTS: &str = "refinements";
+/// Of the commands that the safety check saw and said what it did about, those that it let pass.
+pub const DENIALS: &str = "denials";
 /// Sessions, each once however often it says that it began. All are good.
 pub const SESSIONS: &str = "sessions";
 /// Sessions that say they are the first of their install's week. All are good.

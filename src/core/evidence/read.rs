@@ -396,8 +396,13 @@ fn says<'j>(json: &'j Json) -> Read<Says<'j>> {
         }
         "command_generation" => command(json)?,
         "backend_error" => vec![metric::one(metric::ERRORS, false)],
-        // Nothing is counted of it yet.
-        "safety_validation" => Vec::new(),
+        "safety_validation" => match text(json, "action_taken")? {
+            Some(action) => {
+                let denied = matches!(action, "blocked" | "denied" | "rejected");
+                vec![metric::one(metric::DENIALS, !denied)]
+            }
+            None => Vec::new(),
+        },
         _ => {
             let known = "must be session_start, session_end, command_generation, \
                          safety_validation or backend_error";

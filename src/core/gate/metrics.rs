@@ -1,12 +1,13 @@
 //! The rates and latencies that gates and halts may ask about.
 
+use crate::core::evidence::metric;
+
 /// Something that is counted here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     pub name: &'static str,
     /// What its name counts, and so which side a limit is on.
     pub says: Says,
-    pub definition: &'static str,
 }
 
 /// What the name of a metric counts. Counts are kept as "so many went well" for both.
@@ -19,12 +20,8 @@ pub enum Says {
 }
 
 impl Known {
-    const fn new(name: &'static str, says: Says, definition: &'static str) -> Self {
-        Self {
-            name,
-            says,
-            definition,
-        }
+    const fn new(name: &'static str, says: Says) -> Self {
+        Self { name, says }
     }
 
     pub fn of(list: &'static [Self], name: &str) -> Option<&'static Self> {
@@ -32,65 +29,21 @@ impl Known {
     }
 }
 
-/// Rates.
+/// Rates. What each counts in detail is said in [`crate::core::evidence::metric`].
 pub const METRICS: [Known; 9] = [
-    Known::new(
-        "install_success",
-        Says::Good,
-        "installs that ended well, of all that ended",
-    ),
-    Known::new(
-        "command_success",
-        Says::Good,
-        "commands that were made, of all that were asked for",
-    ),
-    Known::new(
-        "errors",
-        Says::Bad,
-        "commands that ended with an error, of all that were asked for",
-    ),
-    Known::new(
-        "crashes",
-        Says::Bad,
-        "sessions that ended with a crash, of all that began",
-    ),
-    Known::new(
-        "repairs",
-        Says::Bad,
-        "commands that had to be repaired, of all that were asked for",
-    ),
-    Known::new(
-        "repair_success",
-        Says::Good,
-        "repairs that helped, of all that were tried",
-    ),
-    Known::new(
-        "refinements",
-        Says::Bad,
-        "commands that were refined, of all that were asked for",
-    ),
-    Known::new(
-        "denials",
-        Says::Bad,
-        "commands that the safety check refused, of all that it saw",
-    ),
-    Known::new(
-        "requests",
-        Says::Good,
-        "requests that the router answered without an error of its own, of all",
-    ),
+    Known::new(metric::INSTALL_SUCCESS, Says::Good),
+    Known::new(metric::COMMAND_SUCCESS, Says::Good),
+    Known::new(metric::ERRORS, Says::Bad),
+    Known::new(metric::CRASHES, Says::Bad),
+    Known::new(metric::REPAIRS, Says::Bad),
+    Known::new(metric::REPAIR_SUCCESS, Says::Good),
+    Known::new(metric::REFINEMENTS, Says::Bad),
+    Known::new(metric::DENIALS, Says::Bad),
+    Known::new(metric::REQUESTS, Says::Good),
 ];
 
 /// Latencies.
 pub const LATENCIES: [Known; 2] = [
-    Known::new(
-        "install_latency",
-        Says::Bad,
-        "milliseconds from the start of an install to its end",
-    ),
-    Known::new(
-        "command_latency",
-        Says::Bad,
-        "milliseconds from a question to its command",
-    ),
+    Known::new(metric::INSTALL_LATENCY, Says::Bad),
+    Known::new(metric::COMMAND_LATENCY, Says::Bad),
 ];

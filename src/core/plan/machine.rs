@@ -258,7 +258,10 @@ pub(super) fn tell_once(look: &Look<'_>, step: &mut Step, what: &str, text: &str
     let what = what.to_owned();
     if !step.run.told.contains(&what) {
         step.run.told.push(what);
-        step.alert = look.say(text);
+        // What was called off says why already.
+        if step.alert.is_none() {
+            step.alert = look.say(text);
+        }
     }
 }
 
