@@ -192,6 +192,8 @@ fn without_beginnings(mut rows: Vec<Row>) -> Vec<Row> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_replay_changes_nothing(batches in batches()) {
         let batches = once(&batches);
@@ -333,6 +335,28 @@ fn times_as_clients_write_them() {
     ] {
         assert_eq!(at(text), wanted, "{text}");
     }
+}
+
+#[test]
+fn a_session_that_was_updated_counts_under_what_it_was_at_the_time() {
+    let event = |id: &str, kind: &str, version: &str| json!({ "id": id, "session_id": "s", "timestamp": ago(0), "type": kind, "version": version, "success": true, "duration_ms": 1 });
+    let list = json!([
+        event("0", "command_generation", ""),
+        event("1", "session_start", "1.0.4"),
+        event("2", "command_generation", ""),
+        event("3", "session_start", "1.1.0-beta.2"),
+        event("4", "command_generation", ""),
+    ]);
+    let mut store = Store::default();
+    store.add(&read(&list, Some("9.9.9")).observations);
+    // The batch's last beginning is what is remembered.
+    store.add(&read(&json!([event("5", "command_generation", "")]), None).observations);
+    let rows = sums(&store);
+    let commands = |arm| total(&rows)[&(arm, metric::COMMAND_SUCCESS, 0)];
+    assert_eq!(
+        (commands(Arm::Control), commands(Arm::Canary)),
+        ((2, 2), (2, 2))
+    );
 }
 
 #[test]

@@ -300,13 +300,12 @@ fn outcome(json: &Json) -> Read<(usize, &'static str)> {
 pub fn events(list: &[Json], setting: &Setting<'_>) -> Batch {
     let mut batch = Batch::default();
     let read: Vec<_> = list.iter().map(|json| event(json, setting.now)).collect();
-    // What a session runs it says when it begins, and each of its other events goes without saying.
-    let begun = |session: &str| {
-        let mut all = read.iter().flatten();
-        all.find_map(|event| match &event.says {
-            Says::Begins(begins) if event.session == session => Some(begins),
-            _ => None,
-        })
+    // What a session runs it says when it begins, and each of its other events goes without saying. One that was
+    // updated in between begins twice: the last beginning before an event is its own.
+    let begun = |session: &str, index: usize| {
+        let (before, after) = read.split_at((index + 1).min(read.len()));
+        let mut all = before.iter().rev().chain(after).flatten();
+        all.find_map(|event| event.begins(session))
     };
     for (index, read) in read.iter().enumerate() {
         let event = match read {
@@ -317,7 +316,7 @@ pub fn events(list: &[Json], setting: &Setting<'_>) -> Batch {
                 continue;
             }
         };
-        let said = begun(event.session);
+        let said = begun(event.session, index);
         let version = said.map(|begins| begins.version).or(setting.version);
         let platform = said.map_or("", |begins| begins.platform);
         let of = version.map(|version| of(setting, version, platform));
@@ -433,7 +432,15 @@ fn command(json: &Json) -> Read<Vec<Cell>> {
     Ok(cells)
 }
 
-impl Event<'_> {
+impl<'j> Event<'j> {
+    /// What it says of a session that it begins.
+    fn begins(&self, session: &str) -> Option<&Begins<'j>> {
+        match &self.says {
+            Says::Begins(begins) if self.session == session => Some(begins),
+            _ => None,
+        }
+    }
+
     fn observe(&self, of: Option<Of>, setting: &Setting<'_>, into: &mut Vec<Observation>) {
         let own = |cells, begins| Observation {
             id: id("event", &[self.session, self.id]),
