@@ -20,7 +20,11 @@ const played = (name, run, options) =>
 
 /** Who has to agree, does, once a day. */
 const approves = (world) => async () => {
-  const { status, stage: { id }, last } = await world.plan();
+  const {
+    status,
+    stage: { id },
+    last,
+  } = await world.plan();
   if (status === "running" && last?.suggestion?.includes("/approve")) {
     await world.post("approve", { stage: id });
   }
@@ -76,7 +80,10 @@ describe("bad: none gets past its first stage", { concurrency: 2 }, () => {
       const stands = await world.stands();
       const said = await world.summaries();
       if (own) {
-        assert.match(stands, new RegExp(`^(rolled_back|paused) ${first.id} ${name === "canary" ? "0(\\.5)?" : 0} paused$`));
+        assert.match(
+          stands,
+          new RegExp(`^(rolled_back|paused) ${first.id} ${name === "canary" ? "0(\\.5)?" : 0} paused$`),
+        );
       } else {
         assert.equal(stands, `paused ${first.id} ${first.percentage} paused`);
         assert.ok(!said.some((line) => line.includes("rolled back")), said.join("\n"));
