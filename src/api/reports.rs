@@ -23,6 +23,9 @@ use super::request::{Identity, Request};
 /// What a client says that it is, where its events do not.
 const VERSION: &str = "x-caro-version";
 
+/// The longest report, in bytes: [`MAX_EVENTS`] of a client that says a lot.
+pub const MAX_BYTES: usize = 256 << 10;
+
 /// Errors beyond this are counted and not told.
 const MAX_ERRORS: usize = 100;
 
@@ -69,26 +72,22 @@ pub fn read(
     body: Option<&[u8]>,
     now: Timestamp,
 ) -> Result<Batch, Reply> {
-    if body.is_none() {
+    let Some(body) = body else {
         edge.reports.oversized += 1;
-    }
+        let detail = format!("At most {MAX_BYTES} bytes are taken here; send less at a time.");
+        return Err(Reply::problem(ProblemType::BodyTooLarge, &detail));
+    };
     let whole = |edge: &mut Edge, reply| {
         edge.reports.refuse(Refusal::Malformed);
         Err(reply)
     };
-    let json = match parse(body) {
+    let json = match parse(Some(body)) {
         Ok(json) => json,
-        Err(reply) if body.is_none() => return Err(reply),
         Err(reply) => return whole(edge, reply),
     };
+    // Nothing but a cohort hangs on it: evidence is not thrown away for an id that cannot be used.
     let identity = Identity::of(request);
-    let unit = match identity.unit() {
-        Ok(unit) => unit,
-        Err(e) => {
-            let reply = Reply::problem(ProblemType::BadIdentity, &e.to_string());
-            return whole(edge, reply);
-        }
-    };
+    let unit = identity.unit().ok().flatten();
     let version = request.header(VERSION);
     let of = |version: &str| of_version(edge, version, unit.as_ref());
     let setting = Setting {

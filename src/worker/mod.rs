@@ -135,7 +135,7 @@ async fn evaluate_later(
     }
     let bytes = match bytes {
         Some(bytes) => Some(bytes),
-        None => body(&request).await?,
+        None => body(&request, MAX_BODY_BYTES).await?,
     };
     let wanted = told(&incoming);
     if with_edge(&env, |edge| edge.wants_revision(wanted, now()))
@@ -207,7 +207,7 @@ async fn wait(
             if let Some(refused) = gate::reports_limited(&incoming, &env).await {
                 return convert::respond_with(&refused, false);
             }
-            let bytes = body(&request).await?;
+            let bytes = body(&request, MAX_BODY_BYTES).await?;
             let report = with_edge(&env, |edge| {
                 report(edge, &incoming, bytes.as_deref(), now())
             });
@@ -246,7 +246,7 @@ async fn evidence(
         with_edge(env, |edge| edge.reports.limited += 1);
         return convert::respond_with(&refused, false);
     }
-    let bytes = body(request).await?;
+    let bytes = body(request, reports::MAX_BYTES).await?;
     let batch = with_edge(env, |edge| {
         handle::evidence(edge, incoming, bytes.as_deref(), now())
     });
@@ -267,9 +267,9 @@ async fn evidence(
 }
 
 /// A short body; `None`: it is longer than it may be.
-async fn body(request: &web_sys::Request) -> Result<Option<Vec<u8>>, JsValue> {
-    let limit = MAX_BODY_BYTES as u32;
-    let body = JsFuture::from(read_body(request, limit)?).await?;
+async fn body(request: &web_sys::Request, limit: usize) -> Result<Option<Vec<u8>>, JsValue> {
+    // Limits are far below 4 GiB.
+    let body = JsFuture::from(read_body(request, limit as u32)?).await?;
     Ok((!body.is_null()).then(|| body.unchecked_ref::<Uint8Array>().to_vec()))
 }
 

@@ -43,7 +43,7 @@ fresh("a batch is counted under the version that its session told", {}, async (r
   await takes(router, [
     command("a", { success: false, error_category: "timeout", duration_ms: 2_600 }),
     startOf("a", CANARY, { platform: "linux-x86_64", first_of_week: true, install_age_days: 3 }),
-    startOf("a", CANARY),
+    startOf("a", CANARY, { platform: "linux", arch: "x86_64" }),
     startOf("b", `v${STABLE}`, { platform: "macOS" }),
     command("a", { repaired: true, repair_success: true, refined: true }),
     command("b"),
@@ -169,8 +169,8 @@ describe("what cannot be used", () => {
     ["no array", "/api/events", "{}", 422, "invalid-body"],
     ["nothing", "/api/events", "[]", 422, "invalid-body"],
     ["501 events", "/api/events", JSON.stringify(Array(501).fill({})), 422, "invalid-body"],
-    ["too long", "/api/events", `["${"x".repeat(70_000)}"]`, 413, "body-too-large"],
-    ["too long", "/report", `{"id":"${"x".repeat(70_000)}"}`, 413, "body-too-large"],
+    ["too long", "/api/events", `["${"x".repeat(270_000)}"]`, 413, "body-too-large"],
+    ["too long", "/report", `{"id":"${"x".repeat(270_000)}"}`, 413, "body-too-large"],
     ["no object", "/report", "[]", 422, "invalid-body"],
     ["a member too many", "/report", outcome({ user: "alice" }), 422, "invalid-body"],
     ["an outcome that is none", "/report", outcome({ outcome: 9 }), 422, "invalid-body"],
@@ -227,6 +227,13 @@ fresh("what is sent again counts once, in a batch, beside others, and after all"
       [1, 1],
     ],
   );
+});
+
+fresh("500 events at once, of a client that says a lot", {}, async (router) => {
+  const more = { backend: "embedded", notes: "x".repeat(250) };
+  const list = [startOf("much", CANARY), ...Array.from({ length: 499 }, () => command("much", more))];
+  await takes(router, list);
+  assert.deepEqual((await total(router)).command_success, [499, 499]);
 });
 
 fresh("an event counts in the minute that it says, and none from before a span", {}, async (router) => {

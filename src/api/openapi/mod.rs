@@ -235,7 +235,7 @@ pub fn document() -> Value {
 const INTRODUCTION: &str = "\
 Install scripts and feature flags, decided per requester at the edge, and the calls that steer them.
 
-Bodies are JSON, also where `curl -d` calls them a form; at most 64 kB, a configuration 1 MiB. Errors are \
+Bodies are JSON, also where `curl -d` calls them a form; at most 64 kB, a report 256, a configuration 1 MiB. Errors are \
 problem+json (RFC 9457) with a `type` that never changes; on an install path they are scripts that say what is \
 wrong and fail. HEAD is taken wherever GET is.
 
