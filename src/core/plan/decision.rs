@@ -235,7 +235,10 @@ fn hold(look: &Look<'_>, step: &mut Step, decision: &Decision) {
     };
     if kind == Verdict::Fail || (is_over && kind != Verdict::Pass) {
         let text = format!("held at {} %: {}", run.percentage, decision.why);
+        // What is called off says why.
+        let said = step.alert.take();
         tell_once(look, step, &format!("held {kind:?}"), &text);
+        step.alert = said.or(step.alert.take());
     }
 }
 
@@ -418,14 +421,9 @@ fn retreat(look: &Look<'_>, step: &mut Step, decision: &mut Decision) {
     let suggested = decision.suggestion.as_ref();
     let suggested = suggested.map_or_else(String::new, |call| format!("; suggested: {call}"));
     let text = format!("{said}{ahead}: {why}{suggested}");
-    let what = format!("{asked:?} {}", decision.stage);
-    let news = order.is_some() || decision.halts.iter().any(|halt| is_news(run, halt));
+    tell_once(look, step, &format!("{asked:?} {}", decision.stage), &text);
     if news || !ahead.is_empty() {
         step.alert = look.say(&text);
-        step.run.told.push(what);
-    } else if run.status == Status::Running || asked != Action::Pause {
-        // What is paused already need not be told to pause.
-        tell_once(look, step, &what, &text);
     }
 }
 
