@@ -15,6 +15,8 @@ mod presets;
 mod read;
 pub mod report;
 mod run;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod simulate;
 
 pub use calendar::{Entry, calendar};
 pub use decision::decide;
