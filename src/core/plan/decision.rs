@@ -420,6 +420,7 @@ fn retreat(look: &Look<'_>, step: &mut Step, decision: &mut Decision) {
     }
     let suggested = decision.suggestion.as_ref();
     let suggested = suggested.map_or_else(String::new, |call| format!("; suggested: {call}"));
+    let news = order.is_some() || decision.halts.iter().any(|halt| is_news(run, halt));
     let text = format!("{said}{ahead}: {why}{suggested}");
     tell_once(look, step, &format!("{asked:?} {}", decision.stage), &text);
     if news || !ahead.is_empty() {
