@@ -157,6 +157,7 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
             vec![],
         ),
     };
+    let plans = plans_check(edge);
     let evidence = match &edge.reports.error {
         None => check(true, "what is reported is counted".to_owned(), vec![]),
         Some(why) => check(
@@ -182,6 +183,7 @@ fn checks(edge: &Edge, now: Timestamp) -> Checks {
         signing,
         experiments,
         evidence,
+        plans,
         vars,
     }
 }
@@ -248,6 +250,34 @@ fn ledger_checks(edge: &Edge) -> (Check, Check) {
             };
             (ledger, alerts)
         }
+    }
+}
+
+/// A plan that is looked at each minute may be late by so much, in seconds.
+const LATE_S: u64 = 300;
+
+fn plans_check(edge: &Edge) -> Check {
+    let check = |ok, detail: String| Check {
+        ok,
+        detail,
+        problems: Vec::new(),
+    };
+    let Some((Ok(look), _)) = &edge.ledger else {
+        return check(true, "not known".to_owned());
+    };
+    let plans = format!(
+        "{} run(s), {} paused",
+        look.plans_running, look.plans_paused
+    );
+    match &look.evidence_error {
+        Some(e) => check(
+            false,
+            format!("{plans}; they hold, because the evidence cannot be read: {e}"),
+        ),
+        None => check(
+            look.plans_late_seconds < LATE_S,
+            format!("{plans}, looked at {} s late", look.plans_late_seconds),
+        ),
     }
 }
 

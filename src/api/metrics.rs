@@ -165,6 +165,18 @@ fn ledger(edge: &Edge, text: &mut Text) {
             look.kill_switches,
         ),
         ("drains", "Rollbacks that are being drained.", look.drains),
+        ("plans_running", "Plans that run.", look.plans_running),
+        ("plans_paused", "Plans that are paused.", look.plans_paused),
+        (
+            "plans_late_seconds",
+            "For how long the plan that waits longest was not looked at.",
+            look.plans_late_seconds,
+        ),
+        (
+            "evidence_readable",
+            "Whether the evidence of plans could be read.",
+            look.evidence_error.is_none().into(),
+        ),
         (
             "approvals_pending",
             "Changes that wait for an approval.",

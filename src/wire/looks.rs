@@ -161,6 +161,8 @@ pub struct Checks {
     pub experiments: Check,
     /// Does what is reported to this edge get counted?
     pub evidence: Check,
+    /// Can plans be judged, and are they looked at?
+    pub plans: Check,
     /// Can the Worker's variables be used?
     pub vars: Check,
 }
@@ -176,6 +178,7 @@ impl Checks {
             signing,
             experiments,
             evidence,
+            plans,
             vars,
         } = self;
         let all = [
@@ -187,6 +190,7 @@ impl Checks {
             signing,
             experiments,
             evidence,
+            plans,
             vars,
         ];
         all.iter().all(|c| c.ok)
@@ -217,6 +221,12 @@ pub struct LedgerLook {
     pub stops: u64,
     pub kill_switches: u64,
     pub drains: u64,
+    pub plans_running: u64,
+    pub plans_paused: u64,
+    /// For how long the plan that waits longest was not looked at.
+    pub plans_late_seconds: u64,
+    /// Why the evidence of the plan that was looked at last could not be read.
+    pub evidence_error: Option<String>,
     pub approvals: u64,
     /// Whether alerts have anywhere to go.
     pub webhook: bool,

@@ -180,6 +180,16 @@ impl<S: Store> Ledger<S> {
         Some(announced.map_or(next, |at| at.min(next)))
     }
 
+    /// For how long the plan that waits longest has waited. After a restart they begin to wait anew.
+    pub(super) fn plans_late_ms(&self, now: Timestamp) -> u64 {
+        let names = self.live.state.plans.keys();
+        let looked = names.filter_map(|name| {
+            let due = self.plan_due(name, now)?;
+            self.guarded.get(name).and(Some(now.millis_since(due)))
+        });
+        looked.max().unwrap_or(0)
+    }
+
     /// When the next plan is to be looked at.
     pub(super) fn next_plan_due(&self, now: Timestamp) -> Option<Timestamp> {
         let names = self.live.state.plans.keys();

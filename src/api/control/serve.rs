@@ -7,6 +7,7 @@ use crate::api::request::Request;
 use crate::api::stream::changed;
 use crate::auth::permission::Call;
 use crate::core::ledger::kv::hash;
+use crate::core::plan::Status;
 use crate::core::time::Timestamp;
 use crate::wire::looks::LedgerLook;
 
@@ -50,6 +51,14 @@ pub fn look<S: Store>(
     let state = &ledger.live.state;
     let publishing = publishing(ledger);
     let alerts = ledger.store.alert_counts()?;
+    let plans = |status: Status| {
+        let plans = state.plans.values();
+        plans.filter(|planned| planned.run.status == status).count() as u64
+    };
+    let live = state
+        .plans
+        .values()
+        .any(|planned| planned.run.status.is_live());
     Ok(LedgerLook {
         revision: state.revision,
         rows: state.seq,
@@ -62,6 +71,10 @@ pub fn look<S: Store>(
         stops: state.stops.len() as u64,
         kill_switches: state.kills.len() as u64,
         drains: state.drains.len() as u64,
+        plans_running: plans(Status::Running),
+        plans_paused: plans(Status::Paused),
+        plans_late_seconds: ledger.plans_late_ms(now) / 1000,
+        evidence_error: ledger.evidence_error.clone().filter(|_| live),
         approvals: state.proposals.values().filter(|p| p.expires > now).count() as u64,
         webhook,
         alerts_pending: alerts.pending,
