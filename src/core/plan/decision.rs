@@ -235,10 +235,7 @@ fn hold(look: &Look<'_>, step: &mut Step, decision: &Decision) {
     };
     if kind == Verdict::Fail || (is_over && kind != Verdict::Pass) {
         let text = format!("held at {} %: {}", run.percentage, decision.why);
-        // What is called off says why.
-        let said = step.alert.take();
         tell_once(look, step, &format!("held {kind:?}"), &text);
-        step.alert = said.or(step.alert.take());
     }
 }
 
