@@ -1,5 +1,5 @@
 # Two commands: `make serve` and `make test`. Each does everything it needs, from a clean clone.
-.PHONY: serve test lint test-native test-wasm test-http bench build reset deploy
+.PHONY: serve test lint test-native test-wasm test-http bench simulate build reset deploy
 
 # Node 22 and the tools of package-lock.json first.
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
@@ -51,6 +51,13 @@ bench: build
 	cd benches/engines && cargo bench --locked
 	node benches/http.mjs
 	node benches/engines/workerd.mjs
+
+# A whole plan in seconds: make simulate PLAN=caro SCENARIO=incident SEED=1
+PLAN ?= caro
+SCENARIO ?= clean
+SEED ?= 1
+simulate:
+	@cargo run --quiet --example simulate -- $(PLAN) --scenario $(SCENARIO) --seed $(SEED)
 
 build:
 	sh scripts/build.sh

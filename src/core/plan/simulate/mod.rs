@@ -5,19 +5,23 @@
 //! The guard is asked whenever it could say something else than before: every five minutes, when new counts come,
 //! and in each minute in which something was due, told or done.
 
+mod configuration;
 mod draw;
 mod scenario;
 mod timeline;
 mod traffic;
 
+use std::collections::BTreeMap;
+
+use configuration::configuration;
 pub use draw::Draw;
 pub use scenario::{Incident, People, Rates, SCENARIOS, Scenario, scenario};
 use timeline::kind_of;
 pub use timeline::{Entry, Kind, Played};
 use traffic::{Known, STEP_MINUTES, Tally};
 
-use super::{MINUTE_MS, Mode, Plan, Rule, Run, Seen, Status, guard};
-use crate::core::gate::{Evidence, Number};
+use super::{Circuit, MINUTE_MS, Mode, Plan, Rule, Run, Seen, Status, guard};
+use crate::core::gate::{Ask, Evidence, Number};
 use crate::core::ids::{Percentage, ReleaseName};
 use crate::core::json::Json;
 use crate::core::ledger::event::{Actor, Scope, Told};
@@ -70,6 +74,11 @@ struct Game<'a> {
     /// Before there is a plan.
     none: Run,
     known: Known,
+    /// The numbers that were told last, and the least age that a gate of the plan allows.
+    told: Option<(Timestamp, BTreeMap<String, f64>)>,
+    age_ms: u64,
+    /// Whether a halt asks about latencies.
+    slow: bool,
     /// Installs that are not whole yet.
     rest: f64,
     /// When the incident began, in minutes.
@@ -97,9 +106,18 @@ impl<'a> Game<'a> {
             | Rule::Quantile { window_ms, .. } => Some(*window_ms),
             Rule::Number { .. } | Rule::Check { .. } => None,
         });
+        let gates = plan.stages.iter().flat_map(|stage| &stage.gates);
+        let ages = gates.filter_map(|own| match &own.gate.ask {
+            Ask::Number { max_age_ms, .. } => Some(*max_age_ms),
+            _ => None,
+        });
+        let is_slow = |rule: &Rule| matches!(rule, Rule::Quantile { .. });
         let name: Result<ReleaseName, _> = NAME.parse();
         Ok(Self {
             known: Known::new(windows),
+            told: None,
+            age_ms: ages.min().unwrap_or_default(),
+            slow: plan.halts.iter().any(|halt| is_slow(&halt.rule)),
             name: name.map_err(|e| Rejection::at("", e.to_string()))?,
             plan,
             scenario,
@@ -118,7 +136,7 @@ impl<'a> Game<'a> {
     }
 
     fn begin(&mut self, document: &Json) -> Result<(), Rejection> {
-        let config = self.config()?;
+        let config = configuration(&self.plan)?;
         self.take(&ledger::adopt(&self.live, &config), None)?;
         let plan = ledger::set_plan(&self.live, &self.name, document, self.now)?;
         self.take(&plan, None)?;
@@ -130,33 +148,6 @@ impl<'a> Game<'a> {
         let started = ledger::start_plan(&self.live, &self.name, &seen, before, self.now)?;
         self.take(&started, Some(Kind::Begin))?;
         self.tell()
-    }
-
-    /// A configuration with one release and the plan's cohorts.
-    fn config(&self) -> Result<Json, Rejection> {
-        let cohorts = self
-            .plan
-            .stages
-            .iter()
-            .filter_map(|stage| stage.audience.as_ref());
-        let cohorts = cohorts.flat_map(|audience| &audience.cohorts);
-        let mut document = Json::parse(
-            r#"{"schema": 1, "salt": "000102030405060708090a0b0c0d0e0f", "stable": "1.0.0", "versions": {"1.0.0": {
-                "assets": {}, "excluded_platforms":
-                ["linux-amd64", "linux-arm64", "macos-intel", "macos-silicon", "windows-amd64"]}}}"#,
-        )
-        .map_err(|problem| Rejection::Invalid(vec![problem]))?;
-        for name in cohorts {
-            let on = Json::Bool(true);
-            document.merge(&Json::nested(&["cohorts", name.as_str(), "enabled"], on));
-        }
-        let release = [
-            ("version", Json::from("1.0.0")),
-            ("percentage", Json::from(0)),
-            ("state", Json::from("active")),
-        ];
-        document.merge(&Json::nested(&["releases", NAME], Json::object(release)));
-        Ok(document)
     }
 
     fn run(&self) -> &Run {
@@ -281,6 +272,14 @@ impl<'a> Game<'a> {
         if let Some(incident) = self.incident() {
             numbers.extend(incident.numbers.clone());
         }
+        // Every row costs time: the same again is told when half of the shortest age that a gate allows is over.
+        let half = |(at, told): &(Timestamp, BTreeMap<String, f64>)| {
+            *told == numbers && self.now.millis_since(*at) < self.age_ms / 2
+        };
+        if self.told.as_ref().is_some_and(half) {
+            return Ok(());
+        }
+        self.told = Some((self.now, numbers.clone()));
         let mut table = Table::default();
         for (name, value) in numbers {
             let (at, source) = (self.now, "scenario".to_owned());
@@ -294,7 +293,7 @@ impl<'a> Game<'a> {
         if let Some(incident) = self.incident() {
             checks.extend(incident.checks.clone());
         }
-        // What no rule asks about makes only rows.
+        // What no rule asks about makes only rows, and one more pass after another says nothing while all is well.
         let asks = |name: &str| {
             let breaker = self.plan.breaker.as_ref().map(|b| b.check.as_str());
             let mut halts = self.plan.halts.iter();
@@ -302,9 +301,13 @@ impl<'a> Game<'a> {
                 || halts
                     .any(|halt| matches!(&halt.rule, Rule::Check { name: own, .. } if own == name))
         };
+        let signals = self.live.state.signals.get(&self.name);
+        let known = |name: &str| signals.and_then(|signals| signals.checks.get(name));
+        let is_closed = self.run().circuit == Circuit::Closed;
         let mut table = Table::default();
         for (name, passed) in checks {
-            if asks(&name) {
+            let again = known(&name).is_some_and(|check| check.passes > 0);
+            if asks(&name) && !(passed && again && is_closed) {
                 table.insert(name, passed);
             }
         }
@@ -396,12 +399,12 @@ impl<'a> Game<'a> {
         let share = f64::from(run.percentage.thousandths()) / 100_000.0;
         let numbers: Table<String, Number> = std::mem::take(&mut seen.stage.numbers);
         seen.stage = match whole {
-            true => self.known.stage.evidence(share),
+            true => self.known.stage.evidence(share, self.scenario),
             false => Evidence::default(),
         };
         seen.stage.numbers = numbers;
         for (ms, (tally, _)) in &self.known.windows {
-            seen.windows.insert(*ms, tally.evidence(share));
+            seen.windows.insert(*ms, tally.window(share, self.slow));
         }
         seen
     }
@@ -463,7 +466,7 @@ impl<'a> Game<'a> {
         if !is_begun {
             return Ok(());
         }
-        let kind = kind.unwrap_or_else(|| kind_of(&before, &after));
+        let kind = kind.unwrap_or_else(|| kind_of(&before, &after, is < was));
         let stage = self.plan.stages.get(after.stage);
         self.timeline.push(Entry {
             at: self.now,

@@ -217,7 +217,7 @@ pub fn scenario(name: &str) -> Option<Scenario> {
                     crashes: 0.002,
                     ..Rates::default()
                 },
-                days: 30,
+                days: 14,
                 ..plain()
             },
         ),
@@ -259,6 +259,7 @@ pub fn scenario(name: &str) -> Option<Scenario> {
                     approve_hours_after_stage: Some(1.0),
                     ..People::default()
                 },
+                days: 45,
                 ..plain()
             },
         ),

@@ -76,14 +76,14 @@ impl fmt::Display for Played {
 }
 
 /// What became of a run by itself.
-pub(super) fn kind_of(before: &Run, after: &Run) -> Kind {
+pub(super) fn kind_of(before: &Run, after: &Run, lowered: bool) -> Kind {
     let to = |status: Status| after.status == status && before.status != status;
     let news = after.pending.is_some() && before.pending.is_none();
     match after {
         _ if to(Status::Complete) => Kind::Complete,
         _ if to(Status::RolledBack) => Kind::Rollback,
         _ if after.stage > before.stage => Kind::Advance,
-        _ if after.percentage < before.percentage => Kind::Lower,
+        _ if lowered => Kind::Lower,
         _ if to(Status::Paused) => Kind::Pause,
         _ if to(Status::Running) => Kind::Resume,
         _ if before.unverified && !after.unverified => Kind::Verify,

@@ -29,7 +29,8 @@ struct Arm {
     commands: u64,
     bad: [u64; METRICS.len()],
     latency: [u64; EDGES],
-    platforms: BTreeMap<String, u64>,
+    /// In the order of the scenario.
+    platforms: Vec<u64>,
 }
 
 impl Arm {
@@ -51,11 +52,11 @@ impl Arm {
             (left, share, below) = (beyond, *slower, *edge);
         }
         place(below, left);
-        let mut platforms = BTreeMap::new();
+        let mut platforms = Vec::with_capacity(scenario.platforms.len());
         let (mut left, mut rest) = (installs, scenario.platforms.values().sum::<f64>());
-        for (name, share) in &scenario.platforms {
+        for share in scenario.platforms.values() {
             let count = draw.binomial(left, share / rest);
-            platforms.insert(name.clone(), count);
+            platforms.push(count);
             (left, rest) = (left - count, rest - share);
         }
         let of_commands = [
@@ -87,8 +88,8 @@ impl Arm {
         for (own, other) in own.zip(other.bad.iter().chain(&other.latency)) {
             *own = with(*own, *other);
         }
-        for (name, other) in &other.platforms {
-            let own = self.platforms.entry(name.clone()).or_default();
+        self.platforms.resize(other.platforms.len(), 0);
+        for (own, other) in self.platforms.iter_mut().zip(&other.platforms) {
             *own = with(*own, *other);
         }
     }
@@ -164,36 +165,44 @@ impl Tally {
         self.control.each(&other.control, u64::saturating_sub);
     }
 
-    pub fn evidence(&self, share: f64) -> Evidence {
+    /// Of a stage: everything.
+    pub fn evidence(&self, share: f64, scenario: &Scenario) -> Evidence {
+        let mut evidence = self.window(share, true);
+        for (name, count) in scenario.platforms.keys().zip(&self.canary.platforms) {
+            evidence.platforms.insert(name.clone(), *count);
+        }
+        evidence
+    }
+
+    /// Of a window: what halts ask about.
+    pub fn window(&self, share: f64, latencies: bool) -> Evidence {
         let mut evidence = Evidence {
             share,
             canary_units: self.canary.installs,
             control_units: self.control.installs,
             ..Evidence::default()
         };
-        for (name, counts) in self.canary.counts() {
-            evidence.canary.insert(name.to_owned(), counts);
-        }
-        for (name, counts) in self.control.counts() {
-            evidence.control.insert(name.to_owned(), counts);
-        }
-        let latencies = [
-            (&mut evidence.latencies, &self.canary),
-            (&mut evidence.control_latencies, &self.control),
+        let arms = [
+            (&self.canary, &mut evidence.canary, &mut evidence.latencies),
+            (
+                &self.control,
+                &mut evidence.control,
+                &mut evidence.control_latencies,
+            ),
         ];
-        for (table, arm) in latencies {
-            if let Some(histogram) = arm.histogram() {
-                table.insert("command_latency".to_owned(), histogram);
+        for (arm, table, histograms) in arms {
+            for (name, counts) in arm.counts() {
+                table.insert(name.to_owned(), counts);
             }
-        }
-        for (name, count) in &self.canary.platforms {
-            evidence.platforms.insert(name.clone(), *count);
+            if let Some(histogram) = arm.histogram().filter(|_| latencies) {
+                histograms.insert("command_latency".to_owned(), histogram);
+            }
         }
         evidence
     }
 
     pub fn baseline(&self) -> Baseline {
-        let evidence = self.evidence(0.0);
+        let evidence = self.window(0.0, true);
         Baseline {
             counts: evidence.control,
             latencies: evidence.control_latencies,
