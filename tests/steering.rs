@@ -210,7 +210,7 @@ fn a_halt_holds_and_a_rollback_is_suggested_once() {
     story.pass(30 * MINUTE);
     assert_eq!(story.stands(), "paused some 25 paused");
     assert_eq!(
-        story.alerted("paused at 25 %: errors: 300 of 1000 is above 20 %"),
+        story.alerted("paused at 25 %: errors: 300 of 1000 went wrong, above 20 %"),
         1
     );
     story.pass(5 * HOUR);

@@ -34,7 +34,7 @@ fn why(rule: &Rule, seen: &Seen, baseline: &Baseline, now: Timestamp) -> Option<
         } => {
             let counts = in_window(seen, *window_ms, metric, *min_samples)?;
             let low = surely(counts.bad()?, counts.total);
-            (low > *over).then(|| shares(metric, counts.bad(), counts.total, "above", *over))
+            (low > *over).then(|| shares(metric, counts.bad(), counts.total, "wrong, above", *over))
         }
         Rule::Baseline {
             metric,
@@ -51,14 +51,21 @@ fn why(rule: &Rule, seen: &Seen, baseline: &Baseline, now: Timestamp) -> Option<
                     let limit = share(base.bad()?) * factor;
                     let low = surely(counts.bad()?, counts.total);
                     (low > limit)
-                        .then(|| shares(metric, counts.bad(), counts.total, "above", limit))
+                        .then(|| shares(metric, counts.bad(), counts.total, "wrong, above", limit))
                 }
                 Direction::GoodBelow => {
                     let limit = share(base.good) * factor;
                     let high = wilson(counts.good, counts.total).1;
                     let is_below = counts.bad().is_some() && high < limit;
-                    is_below
-                        .then(|| shares(metric, Some(counts.good), counts.total, "below", limit))
+                    is_below.then(|| {
+                        shares(
+                            metric,
+                            Some(counts.good),
+                            counts.total,
+                            "well, below",
+                            limit,
+                        )
+                    })
                 }
             }
         }
@@ -160,5 +167,5 @@ fn base(seen: &Seen, baseline: &Baseline, window_ms: u64, metric: &str) -> Optio
 fn shares(metric: &str, part: Option<u64>, total: u64, side: &str, limit: f64) -> String {
     let part = part.unwrap_or_default();
     let percent = (limit * 100_000.0).round() / 1000.0;
-    format!("{metric}: {part} of {total} is {side} {percent} %")
+    format!("{metric}: {part} of {total} went {side} {percent} %")
 }
