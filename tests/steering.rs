@@ -90,6 +90,12 @@ impl Story {
         self.0.admin("GET", &format!("{RELEASE}/plan"), Value::Null)
     }
 
+    /// What anybody sees of it.
+    fn phase(&mut self) -> Value {
+        let config = self.0.admin("GET", "/admin/config", Value::Null);
+        config["releases"]["v1.1.0-beta"]["phase"].clone()
+    }
+
     /// Where it stands: status, stage, and what the configuration says.
     fn stands(&mut self) -> String {
         let plan = self.plan();
@@ -166,6 +172,7 @@ fn it_goes_on_after_the_soak_and_an_announcement_and_waits_for_a_person() {
     assert_eq!(story.stands(), "running all 100 active");
     story.pass(3 * HOUR);
     assert_eq!(story.stands(), "complete all 100 complete");
+    assert_eq!(story.phase(), "all");
     assert_eq!(story.0.verify()["ok"], true);
 }
 
@@ -241,6 +248,7 @@ fn a_stop_ends_it_whoever_stops() {
     let (status, json) = story.post("emergency-stop", json!({"reason": "deletes files"}));
     assert_eq!(status, 200, "{json}");
     assert_eq!(story.stands(), "stopped half 0 stopped");
+    assert_eq!(story.phase(), Value::Null);
     for (path, body) in [
         ("resume", Value::Null),
         ("promote", json!({"force": true, "reason": "x"})),
@@ -281,6 +289,7 @@ fn a_kill_and_a_hand_on_the_percentage_pause_it() {
     story.0.admin("POST", RELEASE, json!({"percentage": 30}));
     story.pass(MINUTE);
     assert_eq!(story.stands(), "paused some 30 paused");
+    assert_eq!(story.phase(), Value::Null);
     assert_eq!(story.alerted("changed by hand from 25 % to 30 %"), 1);
     assert_eq!(story.post("resume", Value::Null).0, 200);
     story.pass(150 * MINUTE);

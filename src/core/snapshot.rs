@@ -6,7 +6,7 @@ use super::config::{Config, Platform, State};
 use super::defaults::Defaults;
 use super::flags::{FeatureSet, Features, cohorts};
 use super::identity::Unit;
-use super::ids::{Percentage, ReleaseName, Version};
+use super::ids::{FlagKey, Percentage, ReleaseName, Version};
 use super::members::Members;
 use super::stop::Stop;
 
@@ -71,6 +71,7 @@ pub struct Release {
     pub(super) deny: Members,
     pub(super) cohorts: Vec<Cohort>,
     pub(super) within_cohorts: bool,
+    pub phase: Option<FlagKey>,
 }
 
 impl Release {
@@ -205,6 +206,7 @@ impl Snapshot {
                     deny: release.deny.clone(),
                     cohorts: cohorts(config, &release.cohorts),
                     within_cohorts: release.within_cohorts,
+                    phase: release.phase.clone(),
                 },
             );
         }

@@ -8,30 +8,18 @@ use crate::core::snapshot::{Release, Snapshot};
 use crate::core::stop::Stop;
 use crate::core::time::Timestamp;
 
-/// The public name of how far a rollout is: the highest stage of seed 000's plan (5, 25, 50, 100)
-/// that its percentage has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    Off,
-    Canary,
-    SmallBeta,
-    LargeBeta,
-    Full,
-    Stopped,
-}
-
-impl Phase {
-    fn of(release: &Release, effective: Percentage) -> Self {
-        match effective.thousandths() {
-            _ if release.stopped => Self::Stopped,
-            0 => Self::Off,
-            1..25_000 => Self::Canary,
-            25_000..50_000 => Self::SmallBeta,
-            50_000..100_000 => Self::LargeBeta,
-            _ => Self::Full,
-        }
+/// The public name of how far a rollout is: its plan's stage, else the highest stage of seed 000's plan (5, 25, 50,
+/// 100) that its percentage has reached.
+fn phase<'a>(snapshot: &Snapshot, release: &'a Release, effective: Percentage) -> &'a str {
+    let offered = release.is_offered(snapshot);
+    match (&release.phase, effective.thousandths()) {
+        _ if release.stopped => "stopped",
+        (Some(phase), _) if offered => phase.as_str(),
+        (_, 0) => "off",
+        (_, 1..25_000) => "canary",
+        (_, 25_000..50_000) => "small_beta",
+        (_, 50_000..100_000) => "large_beta",
+        _ => "full",
     }
 }
 
@@ -52,7 +40,8 @@ pub struct Rollout<'a> {
     pub percentage: Percentage,
     /// What the configuration says.
     pub configured_percentage: Percentage,
-    pub phase: Phase,
+    /// `off`, `canary`, `small_beta`, `large_beta`, `full` or `stopped`, or the stage of the release's plan.
+    pub phase: &'a str,
     pub stopped: bool,
 }
 
@@ -67,7 +56,7 @@ impl<'a> Rollout<'a> {
             state: release.state.as_str(),
             percentage,
             configured_percentage: release.configured,
-            phase: Phase::of(release, percentage),
+            phase: phase(snapshot, release, percentage),
             stopped: release.stopped,
         }
     }

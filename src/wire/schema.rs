@@ -275,6 +275,7 @@ impl JsonSchema for ConfigDocument {
                     "state": g.subschema_for::<State>(),
                     "rollout_id": release,
                     "cohorts": cohorts,
+                    "phase": key,
                     "mode": { "enum": ["or", "and"], "description": "Whether the percentage is one of everybody beside the cohorts, or one of the cohorts' people." },
                     "deny": members
                 }

@@ -155,6 +155,8 @@ pub struct Release {
     pub cohorts: Vec<CohortName>,
     /// Whether the percentage is one of the cohorts' people, and of nobody else. Written `"mode": "and"`.
     pub within_cohorts: bool,
+    /// The stage of its plan, as people are told.
+    pub phase: Option<FlagKey>,
     pub deny: Members,
 }
 

@@ -216,6 +216,7 @@ fn release(d: &mut Decoder, name: &ReleaseName, json: &Json, at: &Path<'_>) -> O
         d.parse::<ReleaseName>(json, at)
     });
     let cohorts = o.optional(d, "cohorts", cohort_names);
+    let phase = o.optional(d, "phase", Decoder::parse);
     let mode = o.optional(d, "mode", |d, json, at| match d.string(json, at)? {
         "or" => Some(false),
         "and" => Some(true),
@@ -233,6 +234,7 @@ fn release(d: &mut Decoder, name: &ReleaseName, json: &Json, at: &Path<'_>) -> O
         rollout_id: format!("release/{}", rollout_id.as_ref().unwrap_or(name)),
         cohorts: cohorts.unwrap_or_default(),
         within_cohorts: mode.unwrap_or(false),
+        phase,
         deny: deny.unwrap_or_default(),
     })
 }

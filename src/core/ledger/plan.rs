@@ -137,7 +137,10 @@ fn cohorts_are_there(live: &Live, plan: &Plan) -> Result<(), Rejection> {
 pub fn end_plan(live: &Live, name: &ReleaseName, now: Timestamp) -> Result<Outcome, Rejection> {
     looked(live, name, now)?;
     let summary = format!("{name}: plan taken away");
-    Ok(Outcome::new("plan.delete", name.as_str(), summary).with(Change::EndPlan(name.clone())))
+    let mut outcome = Outcome::new("plan.delete", name.as_str(), summary);
+    outcome.changes.push(Change::EndPlan(name.clone()));
+    outcome.changes.extend(release::without_phase(live, name));
+    Ok(outcome)
 }
 
 /// `POST …/plan {"start":true}`.
@@ -306,10 +309,18 @@ fn ordered(live: &Live, looked: &Looked<'_>, order: Order, outcome: &mut Outcome
     };
     let state = |state: ReleaseState| ("state", Json::from(state.as_str()));
     let percentage = |to: Percentage| ("percentage", Json::from(to));
+    let phase = |stage: Option<usize>| {
+        let own = stage.and_then(|place| looked.plan.stages.get(place));
+        (
+            "phase",
+            own.map_or(Json::Null, |stage| Json::from(stage.id.as_str())),
+        )
+    };
     match order {
         Order::Enter { stage, to } => {
             let mut entries = vec![percentage(to), state(ReleaseState::Active)];
             entries.extend(audience(&looked.plan, stage));
+            entries.push(phase(Some(stage)));
             merge(entries);
             let own = looked.plan.stages.get(stage);
             let own = own.and_then(|stage| stage.audience.as_ref());
@@ -326,6 +337,7 @@ fn ordered(live: &Live, looked: &Looked<'_>, order: Order, outcome: &mut Outcome
                 // Nobody means nobody: members neither.
                 None => entries.push(("cohorts", Json::Array(Vec::new()))),
             }
+            entries.push(phase(stage));
             merge(entries);
         }
         Order::Probe { to, stage } => {
@@ -337,7 +349,7 @@ fn ordered(live: &Live, looked: &Looked<'_>, order: Order, outcome: &mut Outcome
             merge(entries);
         }
         Order::Rollback { over_ms } => {
-            merge(vec![("cohorts", Json::Array(Vec::new()))]);
+            merge(vec![("cohorts", Json::Array(Vec::new())), phase(None)]);
             let rolled = release::rollback(live, name, Percentage::ZERO, over_ms, looked.now);
             // It is refused only where there is nothing to roll back. What it makes of the plan is a person's
             // doing, and this is the plan's own.

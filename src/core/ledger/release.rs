@@ -78,6 +78,13 @@ pub(super) fn merge(name: &ReleaseName, patch: Json) -> Change {
     Change::Merge(Json::nested(&["releases", name.as_str()], patch))
 }
 
+/// Past its plan a release is at no stage of it.
+pub(super) fn without_phase(live: &Live, name: &ReleaseName) -> Option<Change> {
+    let path = ["releases", name.as_str(), "phase"];
+    let phase = live.state.document.at(&path);
+    phase.map(|_| Change::Merge(Json::nested(&path, Json::Null)))
+}
+
 /// `POST /rollout/{release}`.
 pub fn set_release(
     live: &Live,
@@ -100,6 +107,9 @@ pub fn set_release(
     )
     .with(merge(name, set.patch()))
     .careful();
+    if set.percentage.is_some() {
+        outcome.changes.extend(without_phase(live, name));
+    }
     if set.percentage.is_some() && live.state.drains.contains(name) {
         outcome.changes.push(Change::EndDrain(name.clone()));
     }
@@ -152,6 +162,7 @@ pub fn put_release(
         outcome.changes.push(Change::Merge(patch));
     }
     outcome.changes.push(merge(name, put.settings.patch()));
+    outcome.changes.extend(without_phase(live, name));
     if live.state.drains.contains(name) {
         outcome.changes.push(Change::EndDrain(name.clone()));
     }
@@ -284,6 +295,7 @@ pub fn rollback(
     } else {
         outcome.changes.push(merge(name, set(Some(to)).patch()));
     }
+    outcome.changes.extend(without_phase(live, name));
     let rolled_back = |look: &Look<'_>| person::rolled_back(look, to);
     outcome
         .changes

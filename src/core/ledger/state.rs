@@ -276,6 +276,8 @@ impl State {
         for (name, planned) in self.plans.iter_mut() {
             if (all || stops.contains(name.as_str())) && planned.run.status.is_live() {
                 planned.run = person::stopped(&planned.run, row.at);
+                let phase = ["releases", name.as_str(), "phase"];
+                self.document.merge(&Json::nested(&phase, Json::Null));
             }
         }
     }
