@@ -115,27 +115,56 @@ export async function stage(options = {}) {
   return { ...router, now, pass, tell, signal, plan, post, stands, summaries, token: ADMIN_TOKEN };
 }
 
-/**
- * Lets a plan go on by itself, and gives the stages with the hour at which each was entered.
- *
- * @param hours how long
- * @param each what happens before every step
- */
+/** Every number, and good counts of both arms, of a minute ago. */
+export async function goesWell(world) {
+  await world.tell(GOOD);
+  await world.signal(NUMBERS);
+}
+
+/** Several times: what happens, and so many hours. */
 export async function play(world, hours, each, step = 6) {
-  const begun = world.now();
-  const seen = [];
   for (let at = 0; at < hours; at += step) {
     await each(at);
     await world.pass(step * HOUR);
-    const { status, stage } = await world.plan();
-    const line = `${stage.id} ${stage.percentage} ${status}`;
-    if (seen.at(-1)?.line !== line) {
-      const hour = Math.round((Date.parse(stage.entered) - begun) / HOUR);
-      seen.push({ line, hour });
-    }
-    if (status === "complete") {
+  }
+}
+
+/**
+ * Lets a plan go through its stages while everything goes well, up to the one named or to its end. Nothing happens before
+ * the soak is over.
+ *
+ * @returns the lines of `stands` as they came
+ */
+export async function through(world, document, until) {
+  const lines = [await world.stands()];
+  for (const [i, { id, soak }] of document.stages.entries()) {
+    if (id === until) {
       break;
     }
+    const isLast = i + 1 === document.stages.length;
+    const hours = Math.max(soak?.min_hours ?? 0, isLast ? (document.watch_hours ?? 0) : 0);
+    // What comes in the minute in which a stage begins may be of before it.
+    await world.pass(3 * MINUTE);
+    await world.tell(GOOD);
+    if (hours > 0) {
+      await world.pass(hours * HOUR - 5 * MINUTE);
+      await goesWell(world);
+      assert.equal(await world.stands(), lines.at(-1), "not before the soak is over");
+    } else {
+      await world.signal(NUMBERS);
+    }
+    // The decision of the next hour, perhaps an approval and the next one, and what was announced.
+    for (let rounds = 0; rounds < 5 && (await world.stands()) === lines.at(-1); rounds++) {
+      await world.pass(61 * MINUTE);
+      const { last } = await world.plan();
+      if (last.suggestion?.includes("/approve")) {
+        await world.post("approve", { stage: id });
+      }
+      await world.signal(NUMBERS);
+    }
+    const line = await world.stands();
+    assert.notEqual(line, lines.at(-1), (await world.plan()).last.why);
+    lines.push(line);
   }
-  return seen;
+  return lines;
 }
