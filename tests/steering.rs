@@ -14,8 +14,10 @@ mod desk;
 mod memory;
 mod support;
 
+use caro_edge::api::control::ledger::Busy;
 use caro_edge::api::ports::Store;
 use caro_edge::core::gate::{Counts, Evidence};
+use caro_edge::core::ledger::kv::Landed;
 use serde_json::{Value, json};
 
 use desk::{ADMIN, Desk};
@@ -433,4 +435,21 @@ fn decisions_are_recomputed_from_the_log() {
         state.fold(&row, stored.hash);
     }
     assert!(seen >= 4, "{seen}");
+}
+
+/// A newer router may have written it, before this one was put back.
+#[test]
+fn a_plan_that_cannot_be_read_is_not_asked_for_in_a_loop() {
+    let mut story = Story::begun();
+    story.pass(MINUTE);
+    let ledger = &mut story.0.ledger;
+    let release = "v1.1.0-beta";
+    ledger.live.state.plans.get_mut(release).unwrap().document = caro_edge::core::json::Json::Null;
+    ledger.publication.checked = Some(story.0.now.plus_millis(HOUR));
+    let now = story.0.now.plus_millis(HOUR);
+    assert!(ledger.plans_due(now).is_empty());
+    let revision = ledger.live.state.revision;
+    ledger.publication.config = Some(Landed { revision, at: now });
+    let wake = ledger.wake_at(false, &Busy::default(), now).unwrap();
+    assert!(wake > now, "{wake} is not after {now}");
 }
