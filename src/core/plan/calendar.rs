@@ -25,7 +25,11 @@ pub fn calendar(plan: &Plan, run: &Run, now: Timestamp) -> (Vec<Entry>, Option<T
         let is_past = begun && place <= run.stage;
         entries.push(Entry {
             stage: stage.id.clone(),
-            percentage: stage.percentage,
+            // Somebody may have begun it higher, or changed it.
+            percentage: match begun && place == run.stage {
+                true => run.percentage,
+                false => stage.percentage,
+            },
             from: if is_past { None } else { at },
         });
         let is_last = place + 1 == plan.stages.len();
