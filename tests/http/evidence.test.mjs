@@ -19,7 +19,7 @@ import {
   told,
   total,
 } from "../support/evidence.mjs";
-import { ask, askJson, closeConnections, each, eventually } from "../support/http.mjs";
+import { ask, askJson, closeConnections, each, eventually, roomInMinute } from "../support/http.mjs";
 import { folder, startOn, withHands } from "../support/ledger.mjs";
 import { start } from "../support/router.mjs";
 import { WORLD, world } from "../support/world.mjs";
@@ -304,6 +304,7 @@ fresh(
     ratelimits: { REPORT_LIMIT: { namespace_id: "2001", simple: { limit: 3, period: 60 } } },
   },
   async (router) => {
+    await roomInMinute();
     const statuses = [];
     for (let i = 0; i < 6; i++) {
       const [path, body] = i % 2 ? ["/report", outcome()] : ["/api/events", [startOf("l", CANARY)]];

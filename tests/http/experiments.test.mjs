@@ -2,7 +2,7 @@
 // that shows.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ask, askJson, closeConnections, each, eventually } from "../support/http.mjs";
+import { ask, askJson, closeConnections, each, eventually, roomInMinute } from "../support/http.mjs";
 import { client as admin, tick } from "../support/ledger.mjs";
 import { start } from "../support/router.mjs";
 import { world } from "../support/world.mjs";
@@ -173,6 +173,7 @@ test("reports of one address are limited", async () => {
     ratelimits: { REPORT_LIMIT: { namespace_id: "2001", simple: { limit: 3, period: 60 } } },
   });
   try {
+    await roomInMinute();
     const statuses = [];
     for (let i = 0; i < 5; i++) {
       const answer = await ask(limited.direct, path("threshold"), {

@@ -2,7 +2,7 @@
 // are on every answer is checked in `ask` itself.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ask, askJson, closeConnections, each, eventually } from "../support/http.mjs";
+import { ask, askJson, closeConnections, each, eventually, roomInMinute } from "../support/http.mjs";
 import { call, client, landed, tick } from "../support/ledger.mjs";
 import { ADMIN_TOKEN, start } from "../support/router.mjs";
 import { WORLD, world } from "../support/world.mjs";
@@ -90,6 +90,7 @@ describe("rate limits", { concurrency: 2 }, () => {
     const router = await start({ config: WORLD, ratelimits });
     try {
       await tick(router);
+      await roomInMinute();
       await body(router);
     } finally {
       await router.end();

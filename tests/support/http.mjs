@@ -171,6 +171,17 @@ export async function each(items, task, width = 32) {
   return results;
 }
 
+/**
+ * Returns when the clock's minute has some seconds left: rate limits are simulated by that minute, and count from nothing
+ * in the next one.
+ */
+export async function roomInMinute(seconds = 15) {
+  const left = 60_000 - (Date.now() % 60_000);
+  if (left < seconds * 1000) {
+    await new Promise((resolve) => setTimeout(resolve, left));
+  }
+}
+
 export function closeConnections() {
   shared.destroy();
 }
