@@ -69,8 +69,15 @@ played("caro: a P0 at 50 % pauses and asks for a rollback, which a person does",
   assert.equal(await world.stands(), "paused large_beta 50 paused");
   const { suggestion } = (await world.plan()).last;
   assert.equal(suggestion, "POST /rollout/v1.1.0-beta/rollback");
-  const text = (await world.admin.get("/rollout/v1.1.0-beta/report?kind=status")).text;
+  const { text, daily } = await world.admin.get("/rollout/v1.1.0-beta/report?kind=status");
   assert.match(text, /🔴 critical/);
+  const of = (list, name) => list.find(({ metric }) => metric === name);
+  assert.ok(of(daily.metrics, "command_success").canary.good > 0);
+  assert.deepEqual(of(daily.latencies, "command_latency").control, { p50: 300, p75: 300, p95: 300, p99: 300 });
+  assert.deepEqual(
+    daily.platforms.map(({ platform }) => platform),
+    ["linux-amd64", "macos-silicon", "windows-amd64"],
+  );
   await world.post("rollback", { reason: "P0" });
   await world.pass(2 * MINUTE);
   assert.equal(await world.stands(), "rolled_back large_beta 0 paused");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { RELEASE } from "./evidence.mjs";
-import { withHands } from "./ledger.mjs";
+import { tick, withHands } from "./ledger.mjs";
 import { ADMIN_TOKEN, root } from "./router.mjs";
 import { world } from "./world.mjs";
 
@@ -51,7 +51,7 @@ let last = 0;
 /** A router with a release that can be given a plan; `play` goes on with it. */
 export async function stage(options = {}) {
   const router = await withHands({ config: START, ...options });
-  await router.control({ tick: true });
+  await tick(router);
   const { admin } = router;
   let moved = 0;
   const now = () => Date.now() + moved;
@@ -59,7 +59,8 @@ export async function stage(options = {}) {
   /** The clock goes on, and cron fires. */
   const pass = async (ms) => {
     moved += ms;
-    await router.control({ advance: ms, tick: true });
+    await router.control({ advance: ms });
+    await tick(router);
   };
 
   /** The counters are told of so many of each, in both arms, `ago` milliseconds before now. */

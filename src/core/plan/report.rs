@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::calendar::Entry;
 use super::document::Plan;
 use super::run::{Decision, Run, Status};
-use crate::core::gate::{Ask, Counts, Evidence, Limit, Verdict};
+use crate::core::gate::{Ask, Counts, Evidence, Histogram, Limit, Verdict};
 use crate::core::ids::Percentage;
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
@@ -46,6 +46,12 @@ pub struct Daily {
     /// Installs of the last 24 hours that ended, and those that ended well.
     pub installs: Count,
     pub commands: Count,
+    /// Everything that was counted in those hours, by metric, of the release and of the stable version.
+    pub metrics: Vec<Compared<Count>>,
+    /// Latencies in milliseconds: the edge of the histogram that so many percent lie below.
+    pub latencies: Vec<Compared<Percentiles>>,
+    /// The release's installs and sessions by platform.
+    pub platforms: Vec<Seen>,
     /// Active weekly users as they were told, and what the plan asks for.
     pub awu: Option<f64>,
     pub awu_target: Option<f64>,
@@ -62,6 +68,62 @@ pub struct Daily {
 pub struct Count {
     pub total: u64,
     pub good: u64,
+}
+
+/// The same of the release and of the stable version.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub struct Compared<T> {
+    pub metric: String,
+    pub canary: T,
+    pub control: T,
+}
+
+/// `null` where nothing was told, or beyond the last edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub struct Percentiles {
+    pub p50: Option<u32>,
+    pub p75: Option<u32>,
+    pub p95: Option<u32>,
+    pub p99: Option<u32>,
+}
+
+/// How often a platform was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "PlatformSeen"))]
+pub struct Seen {
+    pub platform: String,
+    pub count: u64,
+}
+
+impl From<Option<&Histogram>> for Percentiles {
+    fn from(histogram: Option<&Histogram>) -> Self {
+        let of = |quantile| histogram?.quantile(quantile);
+        Self {
+            p50: of(0.5),
+            p75: of(0.75),
+            p95: of(0.95),
+            p99: of(0.99),
+        }
+    }
+}
+
+/// Both arms side by side, in the order of the names.
+fn compared<V, T: for<'a> From<Option<&'a V>>>(
+    canary: &Table<String, V>,
+    control: &Table<String, V>,
+) -> Vec<Compared<T>> {
+    let mut names: Vec<&String> = canary.keys().chain(control.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let of = |name: &String| Compared {
+        metric: name.clone(),
+        canary: canary.get(name).into(),
+        control: control.get(name).into(),
+    };
+    names.into_iter().map(of).collect()
 }
 
 impl From<Option<&Counts>> for Count {
@@ -131,6 +193,16 @@ pub fn daily(
         light,
         installs: day.canary.get("install_success").into(),
         commands: day.canary.get("command_success").into(),
+        metrics: compared(&day.canary, &day.control),
+        latencies: compared(&day.latencies, &day.control_latencies),
+        platforms: day
+            .platforms
+            .iter()
+            .map(|(platform, count)| Seen {
+                platform: platform.clone(),
+                count: *count,
+            })
+            .collect(),
         awu: number("awu"),
         awu_target: targets.next_back(),
         p0_open: number("p0_open"),
