@@ -345,6 +345,54 @@ fn two_people_agree_to_everybody_where_that_is_the_rule() {
     assert_eq!(story.stands(), "running all 100 active");
 }
 
+/// What waits is carried out with the evidence of then, and giving a plan and beginning it at once is no way around.
+#[test]
+fn what_waits_for_a_second_person_is_carried_out() {
+    let mut story = Story::new(&json!({"policy": {"approvals": {"full_rollout": true}}}));
+    let other = story.0.mint("release_manager");
+    let approve = format!("{RELEASE}/approve");
+    let full = json!({"name": "full", "stages": [{"id": "all", "percentage": 100}]});
+    let (status, json) = story.post("plan", json!({"plan": full, "start": true}));
+    assert_eq!(status, 202, "{json}");
+    let (status, json) = story
+        .0
+        .ask(ADMIN, "GET", &format!("{RELEASE}/plan"), Value::Null);
+    assert_eq!(status, 409, "{json}");
+    let id = story.0.admin("GET", "/admin/approvals", Value::Null)["approvals"][0]["id"].clone();
+    let withdraw = format!("/admin/approvals/{}", id.as_str().unwrap());
+    story.0.admin("DELETE", &withdraw, Value::Null);
+
+    let stages = json!([{"id": "half", "percentage": 50}, {"id": "all", "percentage": 100}]);
+    let plan = json!({"name": "two", "stages": stages});
+    story.0.admin(
+        "POST",
+        &format!("{RELEASE}/plan"),
+        json!({"plan": plan, "start": true}),
+    );
+    let (status, json) = story.post("promote", Value::Null);
+    assert_eq!(status, 202, "{json}");
+    let (status, json) = story.0.ask(&other, "POST", &approve, Value::Null);
+    assert_eq!(status, 200, "{json}");
+    assert_eq!(story.stands(), "running all 100 active");
+}
+
+/// Who has the release keeps it unless somebody means it.
+#[test]
+fn a_plan_for_a_cohort_alone_asks_before_it_takes_the_release_away() {
+    let mut story = Story::new(&json!({"cohorts": {"eng": {"enabled": true}}}));
+    let audience = json!({"mode": "and", "cohorts": ["eng"]});
+    let plan =
+        json!({"name": "inside", "stages": [{"id": "in", "percentage": 30, "audience": audience}]});
+    let (status, json) = story.post("plan", json!({"plan": plan, "start": true}));
+    assert_eq!(status, 409, "{json}");
+    assert_eq!(json["impact"]["leave"], 25);
+    let (status, json) = story.post(
+        "plan",
+        json!({"plan": plan, "start": true, "confirm": true}),
+    );
+    assert_eq!(status, 200, "{json}");
+}
+
 #[test]
 fn what_it_needs_can_go_away() {
     let mut story = Story::new(&json!({"cohorts": {"friends": {"enabled": true}}}));
@@ -352,7 +400,7 @@ fn what_it_needs_can_go_away() {
     with["stages"][1]["audience"] = json!({"mode": "or", "cohorts": ["friends"]});
     story.0.admin(
         "POST",
-        &format!("{RELEASE}/plan"),
+        &format!("{RELEASE}/plan?confirm=1"),
         json!({"plan": with, "start": true}),
     );
     story

@@ -247,15 +247,11 @@ fn plan(
             let with = set.as_ref().map(|set| live.with(&set.changes));
             let live = with.as_ref().unwrap_or(live);
             let seen = plans::seen(live, name, asked);
-            let started = ledger::start_plan(live, name, &seen, plans::baseline(asked), now)?;
-            let mut outcome = set.unwrap_or_else(|| Outcome {
-                changes: Vec::new(),
-                ..started.clone()
-            });
-            outcome.summary.clone_from(&started.summary);
-            outcome.alert |= started.alert;
-            outcome.changes.extend(started.changes);
-            outcome
+            let mut started = ledger::start_plan(live, name, &seen, plans::baseline(asked), now)?;
+            // One row for both, which is as careful, and held up as much, as beginning is.
+            let set = set.map(|set| set.changes).unwrap_or_default();
+            started.changes.splice(0..0, set);
+            started
         }
     };
     Ok(Wanted::new(outcome, body.reason, body.confirm))

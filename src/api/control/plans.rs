@@ -8,7 +8,7 @@ use crate::core::evidence::share;
 use crate::core::gate::{Counts, Evidence};
 use crate::core::ids::ReleaseName;
 use crate::core::json::Json;
-use crate::core::ledger::event::Actor;
+use crate::core::ledger::event::{Actor, Proposal, Scope};
 use crate::core::ledger::{self, Context, Live, Looked, Rejection};
 use crate::core::plan::{Baseline, Rule, Seen, calendar, lint};
 use crate::core::table::Table;
@@ -76,13 +76,18 @@ pub fn wanted_evidence<S: Store>(
     environment: &Environment,
 ) -> Option<Query> {
     let now = environment.now;
-    let Found::Call(call, Target::Release(name)) = find(request.method(), request.path()) else {
-        return None;
+    let (call, name) = match find(request.method(), request.path()) {
+        Found::Call(call, Target::Release(name)) => (call, name),
+        Found::Call(call, Target::Scope(Scope::Release(name))) => (call, name),
+        _ => return None,
     };
-    let needs = matches!(
-        call,
-        Call::ReadPlan | Call::SetPlan | Call::Promote | Call::Evaluate | Call::ReadReport
-    );
+    let waits = |proposal: &Proposal| proposal.target == name.as_str();
+    let needs = match call {
+        Call::ReadPlan | Call::SetPlan | Call::Promote | Call::Evaluate | Call::ReadReport => true,
+        // It carries out what waits, perhaps one of those.
+        Call::Approve => ledger.live.state.proposals.values().any(waits),
+        _ => false,
+    };
     let allowed = authenticate(ledger, request, environment);
     let needs = needs && allowed.is_ok_and(|(_, role)| call.allows(role));
     let query = needs.then(|| query(ledger, &name, now)).flatten();

@@ -156,7 +156,7 @@ pub fn start_plan(
     cohorts_are_there(live, &looked.plan)?;
     let step = person::start(&looked.look(seen), baseline).map_err(Rejection::Conflict)?;
     let full = reaches_full(&step, seen);
-    let mut outcome = stepped(live, &looked, step, seen, "plan.start");
+    let mut outcome = stepped(live, &looked, step, seen, "plan.start").careful();
     outcome.held = full;
     Ok(outcome)
 }
@@ -173,7 +173,7 @@ pub fn promote(
     let looked = looked(live, name, now)?;
     let step = person::promote(&looked.look(seen), force).map_err(Rejection::Conflict)?;
     let full = reaches_full(&step, seen);
-    let mut outcome = stepped(live, &looked, step, seen, "plan.promote");
+    let mut outcome = stepped(live, &looked, step, seen, "plan.promote").careful();
     outcome.held = full;
     Ok(outcome)
 }
