@@ -7,6 +7,8 @@
 //! | [`install`] | the install scripts and their rendering |
 //! | [`auth`] | roles, permissions, tokens |
 //! | [`api`] | requests to answers, over the state of one edge |
+//! | [`client`] | what a program embeds to know its flags (native, feature `client`) |
+//! | [`cli`] | the command line `caro-rollout` (native, feature `cli`) |
 //! | `worker` | the Cloudflare Worker: bindings in, responses out (wasm32 only) |
 //!
 //! Dependencies point upwards in this table only; `tests/architecture.rs` holds them to it.
@@ -14,6 +16,10 @@
 
 pub mod api;
 pub mod auth;
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+pub mod cli;
+#[cfg(all(feature = "client", not(target_arch = "wasm32")))]
+pub mod client;
 pub mod core;
 pub mod install;
 pub mod wire;

@@ -1,0 +1,1 @@
+//! The client: what a program embeds to know its flags.
