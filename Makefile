@@ -1,5 +1,5 @@
 # Two commands: `make serve` and `make test`. Each does everything it needs, from a clean clone.
-.PHONY: serve test lint test-native test-wasm test-http bench simulate build reset deploy
+.PHONY: serve test lint test-native test-wasm test-http test-cli bench simulate build reset deploy
 
 # Node 22 and the tools of package-lock.json first.
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
@@ -17,7 +17,7 @@ serve:
 		ADMIN_TOKEN:local-admin-token-0123456789 "SIGNING_KEYS:$$(cat .sample/signing.pem)"
 
 # Everything that CI runs.
-test: lint test-native test-wasm test-http
+test: lint test-native test-wasm test-http test-cli
 	wrangler deploy --dry-run --outdir .wrangler/dry-run
 
 lint:
@@ -45,6 +45,11 @@ test-http: build
 	@sh scripts/tools.sh test
 	node --test --test-concurrency=4 'tests/**/*.test.mjs'
 
+# The command line against the real Worker.
+test-cli: build
+	@sh scripts/tools.sh test
+	cargo test --quiet --test cli -- --include-ignored
+
 bench: build
 	@sh scripts/tools.sh bench
 	cargo bench --bench core
@@ -57,7 +62,7 @@ PLAN ?= caro
 SCENARIO ?= clean
 SEED ?= 1
 simulate:
-	@cargo run --quiet --example simulate -- $(PLAN) --scenario $(SCENARIO) --seed $(SEED)
+	@cargo run --quiet -- plan simulate $(PLAN) --scenario $(SCENARIO) --seed $(SEED)
 
 build:
 	sh scripts/build.sh

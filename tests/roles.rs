@@ -67,6 +67,7 @@ fn table() -> Vec<(Call, &'static str, &'static str, Value, &'static str)> {
         (Call::SetKillSwitches, "POST", "/admin/kill-switches", json!({"canary": true, "reason": "x"}), MANAGER),
         (Call::ReadCanary, "GET", "/admin/canary", Value::Null, EVERYBODY),
         (Call::SetCanary, "POST", "/admin/canary", json!({"enabled": false, "confirm": true}), MANAGER),
+        (Call::ReadFeatures, "GET", "/admin/features", Value::Null, EVERYBODY),
         (Call::ReadCohorts, "GET", "/admin/cohorts", Value::Null, EVERYBODY),
         (Call::ReadCohorts, "GET", "/admin/cohorts/internal_test/members", Value::Null, EVERYBODY),
         (Call::PutCohort, "PUT", "/admin/cohorts/friends", json!({"percentage": 1}), MANAGER),

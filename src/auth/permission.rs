@@ -21,6 +21,7 @@ pub enum Call {
     Evaluate,
     Signal,
     ReadReport,
+    ReadFeatures,
     SetFeatures,
     ReadExperiments,
     SetExperiments,
@@ -48,7 +49,7 @@ pub enum Call {
 
 /// Every call with the roles that may make it, the least of them last. A release manager may make
 /// each.
-pub const PERMISSIONS: [(Call, &[Role]); 39] = {
+pub const PERMISSIONS: [(Call, &[Role]); 40] = {
     use Role::{Bot, Engineer, EngineeringLead, ReleaseManager, Viewer};
     const MANAGER: &[Role] = &[ReleaseManager];
     const LEAD: &[Role] = &[ReleaseManager, EngineeringLead];
@@ -75,6 +76,7 @@ pub const PERMISSIONS: [(Call, &[Role]); 39] = {
         (Call::Evaluate, BOT),
         (Call::Signal, SIGNALS),
         (Call::ReadReport, EVERYBODY),
+        (Call::ReadFeatures, EVERYBODY),
         // An engineer's are checked one by one: `core::ledger::features`.
         (Call::SetFeatures, FEATURES),
         (Call::ReadExperiments, EVERYBODY),

@@ -4,6 +4,7 @@
 mod apply;
 mod approval;
 mod audit;
+mod features;
 pub mod ledger;
 mod outbox;
 pub mod plans;
@@ -227,6 +228,7 @@ fn is_read(call: Call) -> bool {
     matches!(
         call,
         Call::ReadKillSwitches
+            | Call::ReadFeatures
             | Call::ReadCanary
             | Call::ReadCohorts
             | Call::ReadApprovals

@@ -10,7 +10,7 @@ use crate::core::ids::ReleaseName;
 use crate::core::json::Json;
 use crate::core::ledger::event::{Actor, Proposal, Scope};
 use crate::core::ledger::{self, Context, Live, Looked, Rejection};
-use crate::core::plan::{Baseline, Rule, Seen, calendar, lint};
+use crate::core::plan::{Baseline, LAG_MS, Rule, Seen, calendar, lint};
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
 use crate::wire::plan::{PlanLook, StageLook};
@@ -255,9 +255,6 @@ fn refused(rejection: &Rejection) -> String {
         _ => "the release is not there".to_owned(),
     }
 }
-
-/// How late counts come in: an isolate gathers for a second, and clients send what they have each minute.
-const LAG_MS: u64 = 2 * 60_000;
 
 /// Installs of the last day in both arms; `None` where nothing was told, which is no traffic to judge a plan by.
 fn traffic(asked: Option<&Asked>) -> Option<f64> {

@@ -23,6 +23,7 @@ use crate::wire::experiment::Experiments;
 use crate::wire::problem::ProblemType;
 
 use super::audit::{audit, verify};
+use super::features::features;
 use super::ledger::Ledger;
 use super::plans::plan_look;
 use super::query::number;
@@ -43,6 +44,7 @@ pub(super) fn read<S: Store>(
     let revision = state.revision;
     Ok(match call {
         Call::ReadKillSwitches => answer(200, revision, &kill_switches(state, now)),
+        Call::ReadFeatures => answer(200, revision, &features(&ledger.live)?),
         Call::ReadCanary => {
             let config = config(&ledger.live)?;
             let allowlist = items(&state.document, &["canary", "allowlist"]);
@@ -93,7 +95,7 @@ pub(super) fn read<S: Store>(
     })
 }
 
-fn config(live: &Live) -> Result<&Config, Refusal> {
+pub(super) fn config(live: &Live) -> Result<&Config, Refusal> {
     let none = || crate::core::ledger::Rejection::NoConfiguration.into();
     live.config.as_ref().ok_or_else(none)
 }

@@ -124,6 +124,7 @@ fn try_find(method: &str, parts: &[&str]) -> Result<Found, String> {
             }),
         ),
         ["ops", "status.json"] => read(Call::ReadOps, Target::None),
+        ["admin", "features"] => read(Call::ReadFeatures, Target::None),
         ["admin", "kill-switches"] => {
             read_post(Call::ReadKillSwitches, Call::SetKillSwitches, Target::None)
         }

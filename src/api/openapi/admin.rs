@@ -7,8 +7,8 @@ use super::{Answer, Operation, of};
 use crate::auth::permission::Call;
 use crate::core::explain::Explanation;
 use crate::wire::control::{
-    Approvals, Because, Canary, Cohort, Cohorts, KillSwitches, Linted, Members, MintToken, Ops,
-    PutCohort, SetCanary, SetKillSwitches, SetMembers, Tokens, Verified,
+    Approvals, Because, Canary, Cohort, Cohorts, DefinedFeatures, KillSwitches, Linted, Members,
+    MintToken, Ops, PutCohort, SetCanary, SetKillSwitches, SetMembers, Tokens, Verified,
 };
 use crate::wire::schema::{AuditPage, ConfigDocument, Text};
 
@@ -29,6 +29,14 @@ fn switches() -> Vec<Operation> {
             )
     };
     vec![
+        read(
+            Call::ReadFeatures,
+            "/admin/features",
+            "listFeatures",
+            "Every feature as it was written",
+        )
+        .gives::<DefinedFeatures<'static>>("The features.")
+        .fails(&[409]),
         read(
             Call::ReadKillSwitches,
             "/admin/kill-switches",

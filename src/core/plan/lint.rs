@@ -14,6 +14,9 @@ const MANY_PEOPLE: u64 = 5;
 /// From here on a stage without a soak is no small step: a tenth, in thousandths of a percent.
 const SMALL_STEP: u32 = 10_000;
 
+/// How late counts come in, in milliseconds: an isolate gathers for a second, and clients send what they have each minute.
+pub const LAG_MS: u64 = 2 * 60_000;
+
 /// Looks at a plan: `traffic` is installs a day in both arms, `lag_ms` how late counts come in. The worst first.
 pub fn lint(plan: &Plan, traffic: Option<f64>, lag_ms: u64) -> Vec<Finding> {
     let mut look = Look {

@@ -25,7 +25,7 @@ pub use document::{
     MINUTE_MS, Mode, Plan, Policy, Rule, Stage, StageGate,
 };
 pub use halt::fired;
-pub use lint::lint;
+pub use lint::{LAG_MS, lint};
 pub use machine::{Look, Order, Step, guard};
 pub use presets::{PRESETS, preset};
 pub use read::MAX_BYTES;

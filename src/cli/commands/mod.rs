@@ -1,0 +1,144 @@
+//! The commands: one file for each subject.
+
+mod audit;
+mod canary;
+mod cohort;
+pub mod decision;
+mod flag;
+mod kill_switch;
+mod look;
+mod meta;
+mod plan;
+mod release;
+mod simulate;
+mod steer;
+mod stop;
+mod token;
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::Context;
+use super::failure::Exit;
+use super::output::{Output, bad, text_of, warn};
+
+/// Largest file that is read, in bytes.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Declares the commands: each is a type with arguments and `run`.
+macro_rules! commands {
+    ($($(#[$meta:meta])* $name:ident($args:ty),)*) => {
+        #[derive(Debug, Subcommand)]
+        pub enum Command {
+            $($(#[$meta])* $name($args),)*
+        }
+
+        impl Command {
+            /// Runs it.
+            ///
+            /// # Errors
+            /// Why it could not be done.
+            pub fn run(self, context: &Context) -> Result<Exit> {
+                match self {
+                    $(Self::$name(args) => args.run(context),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    /// Where everything stands: stops, releases, health
+    Status(look::Status),
+    /// One release or flag
+    Get(look::Get),
+    /// Emergency stop: of everything, or of one release. Never asks
+    Stop(stop::Stop),
+    /// Lift an emergency stop; the release stays at 0 % until somebody raises it
+    ClearStop(stop::ClearStop),
+    /// Set the percentage of a release or a flag
+    Rollout(release::Rollout),
+    /// Hold a release where it is
+    Pause(steer::Pause),
+    /// Let a paused release go on
+    Resume(steer::Resume),
+    /// Enter the plan's next stage now
+    Promote(steer::Promote),
+    /// Lower a release, at once or over some time
+    Rollback(steer::Rollback),
+    /// Agree to a change that waits for a second person, or that a plan may leave a stage
+    Approve(steer::Approve),
+    /// What the plan would decide now, with all of its reasons
+    Evaluate(steer::Evaluate),
+    /// Tell the router a number or a check that gates ask for
+    Signal(steer::Signal),
+    /// Plans: show, set, begin, lint, simulate
+    #[command(subcommand)]
+    Plan(plan::Plan),
+    /// The canary: who gets the newest release whatever its percentage
+    #[command(subcommand)]
+    Canary(canary::Canary),
+    /// Cohorts: named groups by members, by percentage, or both
+    #[command(subcommand)]
+    Cohort(cohort::Cohort),
+    /// Flags: list, get, set, kill, restore, lint
+    #[command(subcommand)]
+    Flag(flag::Flag),
+    /// Kill switches: what is off for every client
+    #[command(subcommand)]
+    KillSwitch(kill_switch::KillSwitch),
+    /// Texts for people: status, announcement, post-mortem
+    Report(look::Report),
+    /// The audit log: who changed what, when and why
+    Audit(audit::Audit),
+    /// Tokens: list, add, revoke
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Shell completions
+    Completions(meta::Completions),
+    /// The manual page
+    Man(meta::Man),
+}
+
+/// A file's text; `-` is standard input.
+///
+/// # Errors
+/// When it cannot be read.
+fn read_file(file: &Path) -> Result<String> {
+    let mut text = String::new();
+    let name = file.display();
+    if file == Path::new("-") {
+        let stdin = std::io::stdin().lock();
+        stdin
+            .take(MAX_FILE)
+            .read_to_string(&mut text)
+            .context("reading standard input")?;
+    } else {
+        let file = std::fs::File::open(file).with_context(|| format!("reading {name}"))?;
+        file.take(MAX_FILE)
+            .read_to_string(&mut text)
+            .with_context(|| format!("reading {name}"))?;
+    }
+    Ok(text)
+}
+
+/// What a lint found.
+fn findings(out: &Output, findings: &[Value]) {
+    for finding in findings {
+        let severity = text_of(finding, "severity");
+        let mark = match severity.as_str() {
+            "error" => bad(&severity),
+            _ => warn(&severity),
+        };
+        out.line(format!(
+            "{mark} {} {}: {}",
+            text_of(finding, "rule"),
+            text_of(finding, "pointer"),
+            text_of(finding, "message")
+        ));
+    }
+}

@@ -1,0 +1,316 @@
+//! Calls of the router.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+use ureq::http::{Request, Response};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use super::failure::{Exit, Failure};
+
+/// Largest answer that is read, in bytes: an export of the audit log is the longest.
+const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+
+/// How often something is tried that can be repeated, and how long is waited in between.
+const PAUSES_MS: [u64; 3] = [0, 300, 1200];
+
+/// What a router said.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    /// The revision that it was answered at.
+    pub revision: Option<u64>,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u64>,
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it is none: something else answers there.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.text).map_err(|_| {
+            Failure::new(
+                Exit::Unreachable,
+                format!("the answer ({}) is not JSON", self.status),
+            )
+            .hint("is --url the router's address, and no proxy in between?")
+            .into()
+        })
+    }
+}
+
+/// A router.
+pub struct Router {
+    agent: Agent,
+    base: String,
+    token: Option<String>,
+}
+
+/// One call.
+pub struct Call<'a> {
+    pub method: &'a str,
+    /// With the query.
+    pub path: &'a str,
+    pub body: Option<&'a Value>,
+    pub headers: Vec<(&'static str, String)>,
+    /// Whether it does no harm twice.
+    pub repeatable: bool,
+}
+
+impl<'a> Call<'a> {
+    pub const fn get(path: &'a str) -> Self {
+        Self {
+            method: "GET",
+            path,
+            body: None,
+            headers: Vec::new(),
+            repeatable: true,
+        }
+    }
+}
+
+impl Router {
+    /// A router at `base`, an `http` or `https` address.
+    ///
+    /// # Errors
+    /// When it is none, or when the token would travel where others can read it.
+    pub fn new(base: &str, token: Option<String>, timeout: Duration) -> Result<Self> {
+        let base = base.trim_end_matches('/').to_owned();
+        let (scheme, rest) = base.split_once("://").unwrap_or(("", ""));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let bare = authority.rsplit_once('@').is_none() && !authority.is_empty();
+        if !bare || !matches!(scheme, "http" | "https") {
+            let message = format!("{base:?} is not the address of a router");
+            return Err(Failure::usage(message)
+                .hint("such as --url https://api.caro.sh")
+                .into());
+        }
+        if scheme == "http" && token.is_some() && !is_loopback(authority) {
+            return Err(Failure::usage(format!(
+                "{base} is not encrypted: everybody on the way could read the token"
+            ))
+            .hint("use https")
+            .into());
+        }
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .build();
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_connect(Some(timeout.min(Duration::from_secs(5))))
+            .timeout_global(Some(timeout))
+            .user_agent(concat!("caro-rollout/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls)
+            .build()
+            .into();
+        Ok(Self { agent, base, token })
+    }
+
+    /// Whether there is a token to sign in with.
+    pub const fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// `GET`, as JSON.
+    ///
+    /// # Errors
+    /// Whatever is not a success.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        succeeded(self.call(&Call::get(path))?)?.json()
+    }
+
+    /// `GET` with the token, as JSON.
+    ///
+    /// # Errors
+    /// Also when there is no token.
+    pub fn read(&self, path: &str) -> Result<Value> {
+        self.need_token()?;
+        self.get(path)
+    }
+
+    /// Says what to do when there is no token.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn need_token(&self) -> Result<()> {
+        if self.has_token() {
+            return Ok(());
+        }
+        let file = super::credentials::default_file();
+        let file = file.map_or_else(String::new, |f| format!(", or write it to {}", f.display()));
+        let hint = format!(
+            "set {}{file} (mode 0600), or give --token-file",
+            super::credentials::TOKEN_VARIABLE
+        );
+        Err(
+            Failure::new(Exit::Denied, "this needs a token, and there is none")
+                .hint(hint)
+                .into(),
+        )
+    }
+
+    /// Makes a call and gives whatever was answered.
+    ///
+    /// # Errors
+    /// When nothing was.
+    pub fn call(&self, call: &Call<'_>) -> Result<Answer> {
+        let mut last = None;
+        for pause in PAUSES_MS {
+            if last.is_some() {
+                sleep(Duration::from_millis(pause));
+            }
+            match self.once(call) {
+                // It said that it did nothing, and soon could.
+                Ok(answer)
+                    if answer.status == 503
+                        && call.repeatable
+                        && answer.retry_after.is_none_or(|s| s <= 2) =>
+                {
+                    last = Some(Ok(answer));
+                }
+                Ok(answer) => return Ok(answer),
+                Err(error) if call.repeatable && is_passing(&error) => last = Some(Err(error)),
+                Err(error) => return Err(self.unreachable(&error)),
+            }
+        }
+        match last {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(error)) => Err(self.unreachable(&error)),
+            None => Err(Failure::new(Exit::Unreachable, "nothing was tried").into()),
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
+        let failure = Failure::new(Exit::Unreachable, format!("{}: {error}", self.base));
+        let hint = match error {
+            ureq::Error::Timeout(_) => "raise --timeout, or look at `caro-rollout health`",
+            _ => "is --url (or CARO_ROLLOUT_URL) right, and is the router up?",
+        };
+        failure.hint(hint).into()
+    }
+
+    fn once(&self, call: &Call<'_>) -> Result<Answer, ureq::Error> {
+        let uri = format!("{}{}", self.base, call.path);
+        let mut request = Request::builder().method(call.method).uri(&uri);
+        request = request.header("accept", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        let answer = match call.body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                self.agent.run(request.body(body.to_string())?)?
+            }
+            None if call.method == "GET" => self.agent.run(request.body(())?)?,
+            None => self.agent.run(request.body(String::new())?)?,
+        };
+        read(answer)
+    }
+
+    /// The body of an address that may be anywhere, for assets. Nothing secret is sent.
+    ///
+    /// # Errors
+    /// When it cannot be fetched whole.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+}
+
+fn read(mut answer: Response<Body>) -> Result<Answer, ureq::Error> {
+    let number = |name: &str| {
+        let value = answer.headers().get(name)?;
+        value.to_str().ok()?.trim().parse().ok()
+    };
+    let (revision, retry_after) = (number("x-caro-revision"), number("retry-after"));
+    let status = answer.status().as_u16();
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER);
+    Ok(Answer {
+        status,
+        revision,
+        retry_after,
+        text: body.read_to_string()?,
+    })
+}
+
+/// Whether the same call may work in a moment.
+const fn is_passing(error: &ureq::Error) -> bool {
+    matches!(
+        error,
+        ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::Timeout(_)
+    )
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The answer, if it is a success.
+///
+/// # Errors
+/// What the router's problem document says, with what to do.
+pub fn succeeded(answer: Answer) -> Result<Answer> {
+    if (200..300).contains(&answer.status) {
+        return Ok(answer);
+    }
+    let problem: Option<Value> = serde_json::from_str(&answer.text).ok();
+    let text = |name: &str| problem.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    let exit = match answer.status {
+        400 | 413 | 415 => Exit::Usage,
+        401 | 403 => Exit::Denied,
+        404 => Exit::Missing,
+        405 | 409 | 410 | 412 | 422 => Exit::Refused,
+        _ => Exit::Unreachable,
+    };
+    let detail = text("detail").or_else(|| text("title"));
+    let mut message = detail.unwrap_or_else(|| format!("the router answered {}", answer.status));
+    let errors = problem.as_ref().and_then(|p| p.get("errors")?.as_array());
+    for error in errors.into_iter().flatten() {
+        let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+        message.push_str(&format!("\n  {} {}", part("pointer"), part("detail")));
+    }
+    let kind = text("type").unwrap_or_default();
+    let kind = kind.rsplit(':').next().unwrap_or_default();
+    let hint = match (answer.status, kind) {
+        (_, "reason-required") => {
+            message = "this change needs a reason".to_owned();
+            Some("say why with -m (--reason): it goes into the audit log and the alert".to_owned())
+        }
+        (_, "confirmation-required") => Some("add --yes if it is meant".to_owned()),
+        (412, _) => {
+            Some("nothing was changed; look at `caro-rollout audit`, then do it again".to_owned())
+        }
+        (401, _) => Some("the token is wrong, expired or revoked".to_owned()),
+        (403, _) => text("required_role").map(|role| format!("use a token of the role {role}")),
+        (429, _) => answer.retry_after.map(|s| format!("try again in {s} s")),
+        _ => None,
+    };
+    Err(Failure {
+        exit,
+        message,
+        hint,
+        problem,
+    }
+    .into())
+}

@@ -1,0 +1,14 @@
+//! The command line, run as people and scripts run it. What is ignored needs the built Worker: `make test-cli`.
+
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod support;
+
+mod rollout;
+mod stop;
