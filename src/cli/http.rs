@@ -286,6 +286,9 @@ pub fn succeeded(answer: Answer) -> Result<Answer> {
     let detail = text("detail").or_else(|| text("title"));
     let mut message = detail.unwrap_or_else(|| format!("the router answered {}", answer.status));
     let errors = problem.as_ref().and_then(|p| p.get("errors")?.as_array());
+    if errors.is_some_and(|errors| !errors.is_empty()) {
+        message = message.replace("\"errors\" says what is wrong and where.", "This is wrong:");
+    }
     for error in errors.into_iter().flatten() {
         let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
         message.push_str(&format!("\n  {} {}", part("pointer"), part("detail")));

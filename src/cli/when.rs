@@ -52,8 +52,9 @@ pub fn span(seconds: u64) -> String {
 /// When it is none, or longer than a year.
 pub fn seconds(text: &str) -> Result<u64, Failure> {
     let wrong = || {
-        Failure::usage(format!("{text:?} is not a duration"))
-            .hint("write it as 90s, 5m, 1h30m or 2d")
+        Failure::usage(format!(
+            "{text:?} is not a duration: write it as 90s, 5m, 1h30m or 2d"
+        ))
     };
     // Days are 24 hours here: jiff alone would ask for a calendar.
     let (days, rest) = match text.split_once('d') {

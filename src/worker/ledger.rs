@@ -194,9 +194,8 @@ impl Inner {
         let mut environment = self.environment()?;
         let position = |ledger: &mut Ledger<SqlStore>| Ok(ledger.live.state.seq);
         let before = self.with(position);
-        let writes = self.with(|l| Ok(control::serve::may_write(l, incoming, &environment)));
-        if writes.is_ok_and(|writes| writes) {
-            // A person's edit comes first: what is written now is written over it.
+        let first = self.with(|l| Ok(control::serve::looks_first(l, incoming, &environment)));
+        if first.is_ok_and(|first| first) {
             let seen = within(LOOK_LIMIT, kv::read(&self.env)).await;
             if let Some(seen) = seen {
                 self.take_in(seen);

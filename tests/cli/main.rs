@@ -10,5 +10,9 @@
 
 mod support;
 
+mod audit;
+mod flags;
+mod people;
+
 mod rollout;
 mod stop;

@@ -16,8 +16,9 @@ use super::read::publishing;
 use super::route::{Found, Target, find};
 use super::{Environment, authenticate, is_read};
 
-/// Whether a request is a write that its token allows: only then is it worth a look at KV first.
-pub fn may_write<S: Store>(
+/// Whether KV is looked at before a request is answered: for a write that its token allows, because a person's edit
+/// comes first; and for a read as long as the ledger knows of no configuration, because KV may have had one all along.
+pub fn looks_first<S: Store>(
     ledger: &Ledger<S>,
     request: &impl Request,
     environment: &Environment,
@@ -25,7 +26,7 @@ pub fn may_write<S: Store>(
     let Found::Call(call, _) = find(request.method(), request.path()) else {
         return false;
     };
-    !is_read(call)
+    (!is_read(call) || ledger.live.config.is_none())
         && authenticate(ledger, request, environment).is_ok_and(|(_, role)| call.allows(role))
 }
 
