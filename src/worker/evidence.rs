@@ -4,13 +4,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use js_sys::{Array, Promise};
+use js_sys::Promise;
 use wasm_bindgen::prelude::*;
-use worker::wasm_bindgen_futures::JsFuture;
 
 use crate::api::ports::StoreError;
-use crate::api::reply::Reply;
-use crate::api::request::Request;
 use crate::core::decode::{hex, to_hex};
 use crate::core::evidence::{
     Arm, Fate, KEEP_HOURS_MS, KEEP_MARKS_MS, KEEP_MINUTES_MS, Key, Known, Observation, Of, Piece,
@@ -19,11 +16,9 @@ use crate::core::evidence::{
 use crate::core::table::{Set, Table};
 use crate::core::time::Timestamp;
 
-use super::convert::{Incoming, respond_with};
-use super::js::{ObjectState, Storage, promise, write_all};
-use super::kv::message;
+use super::js::{ObjectState, Storage, promise};
 use super::now;
-use super::store::{as_text, as_u64, number, rows_of};
+use super::sql::{Writes, answered, as_text, as_u64, ask, number};
 
 /// What the object is asked by the Worker itself.
 pub const ADD: &str = "/__evidence/add";
@@ -65,22 +60,15 @@ impl EvidenceObject {
     pub fn fetch(&self, request: web_sys::Request) -> Promise {
         let (storage, hour) = (self.storage.clone(), self.hour.clone());
         promise(async move {
-            let incoming = Incoming::new(&request);
-            let text = JsFuture::from(request.text()?).await?;
-            let text = text.as_string().unwrap_or_default();
-            let now = now();
-            let done = prepare(&storage, &hour, now).and_then(|()| match incoming.path() {
-                ADD => add(&storage, &text, now),
-                _ => read(&storage, &text, now),
-            });
-            let reply = match done {
-                Ok(body) => Reply::new(200, "application/json", "no-store", body),
-                Err(e) => {
-                    worker::console_error!("evidence: {e}");
-                    Reply::new(503, "text/plain", "no-store", String::new())
+            let work = |path: &str, text: &str| {
+                let now = now();
+                prepare(&storage, &hour, now)?;
+                match path {
+                    ADD => add(&storage, text, now),
+                    _ => read(&storage, text, now),
                 }
             };
-            respond_with(&reply, false)
+            answered("evidence", &request, work).await
         })
     }
 
@@ -95,14 +83,6 @@ impl EvidenceObject {
             Ok(JsValue::UNDEFINED)
         })
     }
-}
-
-fn ask<const N: usize>(
-    storage: &Storage,
-    text: &str,
-    values: [JsValue; N],
-) -> Result<Vec<Vec<JsValue>>, StoreError> {
-    rows_of(storage, text, &values.iter().collect::<Array>())
 }
 
 /// Once when it begins there are its tables, and once an hour it is told to forget at the end of it.
@@ -197,18 +177,14 @@ fn add(storage: &Storage, text: &str, now: Timestamp) -> Result<String, StoreErr
     let known = known(storage, &key, &batch)?;
     let folded = fold(&batch, &key, &known);
     let at = || number(minute(now).into());
-    let statements = Array::new();
-    let write = |text: &str, values: Array| {
-        statements.push(&Array::of2(&text.into(), &values));
-    };
-    write(SEEN, Array::of2(&at(), &text_of(&folded.marks).into()));
-    let sessions = text_of(&folded.sessions);
-    write(SESSIONS, Array::of2(&at(), &sessions.into()));
+    let mut writes = Writes::default();
+    writes.add(SEEN, [at(), text_of(&folded.marks).into()]);
+    writes.add(SESSIONS, [at(), text_of(&folded.sessions).into()]);
     for (table, counts) in [("minute", &folded.minutes), ("hour", &folded.hours)] {
         let text = format!("INSERT INTO {table}{COUNT}");
-        write(&text, Array::of1(&text_of(counts).into()));
+        writes.add(&text, [text_of(counts).into()]);
     }
-    write_all(storage, &statements).map_err(|e| StoreError(message(&e)))?;
+    writes.run(storage)?;
     Ok(folded.fates.iter().copied().map(Fate::letter).collect())
 }
 
@@ -246,7 +222,8 @@ fn forget(storage: &Storage, now: Timestamp) -> Result<(), StoreError> {
 fn read(storage: &Storage, text: &str, now: Timestamp) -> Result<String, StoreError> {
     let query: Query = serde_json::from_str(text).map_err(|e| StoreError(e.to_string()))?;
     let spans: Result<Vec<Vec<Row>>, _> = query
-        .all()
+        .spans
+        .iter()
         .map(|span| {
             let [hours, minutes] = pieces(span, now);
             rows(storage, &query.release, hours, minutes)

@@ -197,7 +197,7 @@ pub async fn record(env: &Env, observations: &[Observation]) -> Result<Vec<u8>, 
     fates.ok_or_else(|| "its answer cannot be read".to_owned())
 }
 
-/// What was counted in each span of a query, its baseline last. The objects are asked at once; when one does not
+/// What was counted in each span of a query. The objects are asked at once; when one does not
 /// answer there is no evidence, because half of it may say the opposite of the whole.
 ///
 /// # Errors
@@ -207,7 +207,7 @@ pub async fn evidence(env: &Env, query: &Query) -> Result<Vec<Vec<Row>>, String>
     let body = serde_json::to_string(query).unwrap_or_default();
     let asked = (0..SHARDS)
         .map(|number| ask_stub(shard(env, number), "EVIDENCE", READ_EVIDENCE, Some(&body)));
-    let mut sums: Vec<Vec<Row>> = query.all().map(|_| Vec::new()).collect();
+    let mut sums: Vec<Vec<Row>> = vec![Vec::new(); query.spans.len()];
     for answer in join_all(asked).await {
         let spans: Vec<Vec<Row>> =
             serde_json::from_str(&answer?).map_err(|_| "its answer cannot be read".to_owned())?;

@@ -11,6 +11,7 @@ mod kv;
 mod ledger;
 mod plans;
 mod sign;
+mod sql;
 mod store;
 mod stream;
 mod tally;

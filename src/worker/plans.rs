@@ -16,7 +16,6 @@ pub async fn asked(env: &Env, query: Query) -> Asked {
     let wanted = evidence::Query {
         release: query.release.to_string(),
         spans: spans.collect(),
-        baseline: None,
     };
     let answer = gate::evidence(env, &wanted).await.map(|spans| {
         let of = |rows: &Vec<_>| evidence::evidence(rows, query.share);

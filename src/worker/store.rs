@@ -5,10 +5,9 @@ use wasm_bindgen::prelude::*;
 
 use crate::api::ports::{Alert, AlertCounts, Batch, Delivery, Search, Store, StoreError, Stored};
 use crate::core::ledger::SCHEMA;
-use crate::core::time::Timestamp;
 
-use super::js::{Storage, query, write_all};
-use super::kv::message;
+use super::js::Storage;
+use super::sql::{Rows, Writes, as_text, as_time, as_u64, ask, ask_with, number, time};
 
 /// What leads from each version of the tables to the next. Append to this; never change what was
 /// released. The number of those carried out is in `meta`.
@@ -31,8 +30,6 @@ const MIGRATIONS: [&[&str]; SCHEMA as usize] = [&[
 pub struct SqlStore {
     storage: Storage,
 }
-
-pub type Rows = Vec<Vec<JsValue>>;
 
 impl SqlStore {
     /// Brings the tables up to this version.
@@ -60,7 +57,7 @@ impl SqlStore {
             for statement in *migration {
                 writes.add(statement, []);
             }
-            writes.set_meta("schema", &(version + 1).to_string());
+            set_meta(&mut writes, "schema", &(version + 1).to_string());
             writes.run(&store.storage)?;
         }
         Ok(store)
@@ -72,44 +69,8 @@ impl SqlStore {
     }
 
     fn query<const N: usize>(&self, text: &str, values: [JsValue; N]) -> Result<Rows, StoreError> {
-        let values = values.iter().collect::<Array>();
-        self.query_list(text, &values)
+        ask(&self.storage, text, values)
     }
-
-    fn query_list(&self, text: &str, values: &Array) -> Result<Rows, StoreError> {
-        rows_of(&self.storage, text, values)
-    }
-}
-
-/// What a statement gives.
-pub fn rows_of(storage: &Storage, text: &str, values: &Array) -> Result<Rows, StoreError> {
-    let rows = query(storage, text, values).map_err(failed)?;
-    Ok(rows.iter().map(|row| Array::from(&row).to_vec()).collect())
-}
-
-fn failed(error: JsValue) -> StoreError {
-    StoreError(message(&error))
-}
-
-/// Numbers of ours stay below 2^53.
-pub fn number(value: u64) -> JsValue {
-    JsValue::from_f64(value as f64)
-}
-
-fn time(value: Timestamp) -> JsValue {
-    JsValue::from_f64(value.millis() as f64)
-}
-
-pub fn as_u64(value: Option<&JsValue>) -> u64 {
-    value.and_then(JsValue::as_f64).unwrap_or(0.0) as u64
-}
-
-fn as_time(value: Option<&JsValue>) -> Timestamp {
-    Timestamp::from_millis(value.and_then(JsValue::as_f64).unwrap_or(0.0) as i64)
-}
-
-pub fn as_text(value: Option<&JsValue>) -> String {
-    value.and_then(JsValue::as_string).unwrap_or_default()
 }
 
 fn first_text(rows: &Rows) -> Option<String> {
@@ -132,26 +93,11 @@ fn stored(rows: &Rows) -> Vec<Stored> {
     rows.iter().map(row).collect()
 }
 
-/// Statements that are carried out together.
-#[derive(Default)]
-struct Writes(Array);
-
-impl Writes {
-    fn add<const N: usize>(&mut self, text: &str, values: [JsValue; N]) {
-        let values = values.iter().collect::<Array>();
-        self.0.push(&Array::of2(&text.into(), &values));
-    }
-
-    fn set_meta(&mut self, key: &str, value: &str) {
-        self.add(
-            "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-            [key.into(), value.into()],
-        );
-    }
-
-    fn run(self, storage: &Storage) -> Result<(), StoreError> {
-        write_all(storage, &self.0).map_err(failed)
-    }
+fn set_meta(writes: &mut Writes, key: &str, value: &str) {
+    writes.add(
+        "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+        [key.into(), value.into()],
+    );
 }
 
 impl Store for SqlStore {
@@ -194,7 +140,7 @@ impl Store for SqlStore {
             );
         }
         add(" ORDER BY seq DESC LIMIT ?", Some(number(search.limit)));
-        Ok(stored(&self.query_list(&text, &values)?))
+        Ok(stored(&ask_with(&self.storage, &text, &values)?))
     }
 
     fn head(&self) -> Result<Option<String>, StoreError> {
@@ -288,7 +234,7 @@ impl Store for SqlStore {
             );
         }
         if let Some(text) = &batch.head {
-            writes.set_meta("head", text);
+            set_meta(&mut writes, "head", text);
         }
         for (at, text) in &batch.alerts {
             writes.add(
@@ -323,7 +269,7 @@ impl Store for SqlStore {
             writes.add("DELETE FROM answer WHERE at < ?", [time(before)]);
         }
         if let Some(text) = &batch.publication {
-            writes.set_meta("publication", text);
+            set_meta(&mut writes, "publication", text);
         }
         if let Some((revision, hash)) = &batch.published {
             writes.add(

@@ -1,21 +1,17 @@
 //! The Durable Object of an experiment's counts. One for each, so that what is counted never stands in the
 //! way of the ledger. What is counted how is in [`crate::core::experiment::tally`].
 
-use js_sys::{Array, Promise};
+use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 
 use crate::api::ports::StoreError;
-use crate::api::reply::Reply;
 use crate::core::decode::{hex, to_hex};
 use crate::core::experiment::tally::{Cell, Count, Counts, EVER, Seen, cells, day};
 use crate::core::time::Timestamp;
 
-use super::convert::{Incoming, respond_with};
 use super::js::{ObjectState, Storage, promise};
 use super::now;
-use super::store::{as_text, as_u64, number, rows_of};
-use crate::api::request::Request;
-use worker::wasm_bindgen_futures::JsFuture;
+use super::sql::{answered, as_text, as_u64, ask, number};
 
 /// What the object is asked by the Worker itself.
 pub const COUNT: &str = "/__tally/count";
@@ -50,21 +46,11 @@ impl TallyObject {
     pub fn fetch(&self, request: web_sys::Request) -> Promise {
         let storage = self.storage.clone();
         promise(async move {
-            let incoming = Incoming::new(&request);
-            let text = JsFuture::from(request.text()?).await?;
-            let text = text.as_string().unwrap_or_default();
-            let done = match incoming.path() {
-                COUNT => count(&storage, &text, now()).map(|()| String::new()),
+            let work = |path: &str, text: &str| match path {
+                COUNT => count(&storage, text, now()).map(|()| String::new()),
                 _ => read(&storage),
             };
-            let reply = match done {
-                Ok(body) => Reply::new(200, "application/json", "no-store", body),
-                Err(e) => {
-                    worker::console_error!("tally: {e}");
-                    Reply::new(503, "text/plain", "no-store", String::new())
-                }
-            };
-            respond_with(&reply, false)
+            answered("tally", &request, work).await
         })
     }
 
@@ -78,14 +64,6 @@ impl TallyObject {
             Ok(JsValue::UNDEFINED)
         })
     }
-}
-
-fn ask<const N: usize>(
-    storage: &Storage,
-    text: &str,
-    values: [JsValue; N],
-) -> Result<Vec<Vec<JsValue>>, StoreError> {
-    rows_of(storage, text, &values.iter().collect::<Array>())
 }
 
 fn meta(storage: &Storage, key: &str) -> Result<Option<String>, StoreError> {

@@ -66,7 +66,7 @@ export async function rows({ miniflare }, spans, release = RELEASE) {
   const sums = asked.map(() => []);
   for (let i = 0; i < SHARDS; i++) {
     const stub = namespace.get(namespace.idFromName(`evidence-${i}`));
-    const body = JSON.stringify({ release, spans: asked, baseline: null });
+    const body = JSON.stringify({ release, spans: asked });
     const answer = await stub.fetch("https://object/__evidence/read", { method: "POST", body });
     assert.equal(answer.status, 200);
     (await answer.json()).forEach((list, span) => {
@@ -83,7 +83,7 @@ export async function forget({ miniflare }) {
   for (let i = 0; i < SHARDS; i++) {
     const stub = namespace.get(namespace.idFromName(`evidence-${i}`));
     // Its tables are made when it is first asked.
-    const body = JSON.stringify({ release: "", spans: [], baseline: null });
+    const body = JSON.stringify({ release: "", spans: [] });
     await (await stub.fetch("https://object/__evidence/read", { method: "POST", body })).text();
     for (const [table, count] of Object.entries(await (await stub.fetch("https://object/__forget")).json())) {
       left[table] = (left[table] ?? 0) + count;

@@ -3,7 +3,6 @@
 use super::{Arm, Row, metric};
 use crate::core::gate::{Counts, Evidence, Histogram, LATENCY_EDGES_MS};
 use crate::core::ids::Percentage;
-use crate::core::plan::Baseline;
 use crate::core::snapshot::Snapshot;
 use crate::core::table::Table;
 
@@ -28,12 +27,6 @@ pub fn evidence(rows: &[Row], share: f64) -> Evidence {
         platforms: platforms(rows),
         share,
     }
-}
-
-/// What the stable version did in a span.
-pub fn baseline(rows: &[Row]) -> Baseline {
-    let (counts, latencies) = counted(rows, Arm::Control);
-    Baseline { counts, latencies }
 }
 
 type Counted = (Table<String, Counts>, Table<String, Histogram>);

@@ -22,7 +22,7 @@ use super::flags::cohorts;
 use super::ids::{CohortName, ReleaseName};
 use super::time::Timestamp;
 
-pub use answer::{baseline, evidence, share};
+pub use answer::{evidence, share};
 pub use fold::{Fate, Folded, Key, Known, Place, fold, marks};
 pub use read::{Batch, MAX_EVENTS, Refusal, Refused, Setting, events, install, platform};
 
@@ -201,15 +201,6 @@ pub struct Query {
     /// By name. What is seen of the stable version comes with it.
     pub release: String,
     pub spans: Vec<Span>,
-    /// One more span, of before the plan.
-    pub baseline: Option<Span>,
-}
-
-impl Query {
-    /// Every span, the baseline's last.
-    pub fn all(&self) -> impl Iterator<Item = &Span> {
-        self.spans.iter().chain(&self.baseline)
-    }
 }
 
 /// A counter, summed over a span.
