@@ -32,11 +32,7 @@ pub fn calendar(plan: &Plan, run: &Run, now: Timestamp) -> (Vec<Entry>, Option<T
             },
             from: if is_past { None } else { at },
         });
-        let is_last = place + 1 == plan.stages.len();
-        let soak = match is_last {
-            true => stage.soak_min_ms.max(plan.watch_ms),
-            false => stage.soak_min_ms,
-        };
+        let soak = plan.least_soak(place);
         let left = match (begun, place.cmp(&run.stage)) {
             (true, std::cmp::Ordering::Less) => 0,
             (true, std::cmp::Ordering::Equal) => soak.saturating_sub(run.soak_ms(now)),

@@ -134,6 +134,11 @@ fn asked(
     let Some(stage) = stage else {
         return hold("the plan has no such stage".to_owned());
     };
+    // What could not be read says nothing of the gates.
+    let gates = match seen.error {
+        None => gates,
+        Some(_) => &[],
+    };
     let failing = |action: Action| {
         let (mut asked, mut why) = (action, Vec::new());
         for (own, judged) in stage.gates.iter().zip(gates) {
@@ -153,11 +158,7 @@ fn asked(
     let halted = halts.iter().map(|halt| halt.action).max();
     if let Some(action) = halted {
         // A failed gate may ask for more than the halt.
-        let (action, _) = if seen.error.is_none() {
-            failing(action)
-        } else {
-            (action, Vec::new())
-        };
+        let (action, _) = failing(action);
         let why: Vec<&str> = halts.iter().map(|halt| halt.why.as_str()).collect();
         return (action, why.join("; "));
     }
@@ -165,19 +166,9 @@ fn asked(
         return hold(format!("the evidence cannot be read: {error}"));
     }
     let (action, why) = failing(Action::Advance);
-    if run.status == Status::Paused {
+    if run.status == Status::Paused && action != Action::Rollback {
         // Only a rollback goes on from here by itself; everything else is what it is paused for.
-        let action = if action == Action::Rollback {
-            action
-        } else {
-            Action::Hold
-        };
-        let why = if action == Action::Rollback {
-            why.join("; ")
-        } else {
-            paused(&run.why)
-        };
-        return (action, why);
+        return hold(run.why.clone());
     }
     if action != Action::Advance {
         return (action, why.join("; "));
@@ -196,7 +187,7 @@ fn asked(
         return hold("the release was changed by hand".to_owned());
     }
     let is_last = run.stage + 1 >= plan.stages.len();
-    let least = least_soak(plan, stage, is_last);
+    let least = plan.least_soak(run.stage);
     let soaked = run.soak_ms(now);
     if soaked < least {
         let what = if is_last { "watched" } else { "soaking" };
@@ -208,13 +199,6 @@ fn asked(
     (Action::Advance, "every gate passes".to_owned())
 }
 
-fn least_soak(plan: &Plan, stage: &Stage, is_last: bool) -> u64 {
-    match is_last {
-        true => stage.soak_min_ms.max(plan.watch_ms),
-        false => stage.soak_min_ms,
-    }
-}
-
 /// People are told once of each kind of reason that holds a stage longer than its soak, and of a failure at once.
 fn hold(look: &Look<'_>, step: &mut Step, decision: &Decision) {
     let Look {
@@ -224,11 +208,10 @@ fn hold(look: &Look<'_>, step: &mut Step, decision: &Decision) {
         now,
         ..
     } = *look;
-    let Some(stage) = look.stage().filter(|_| run.status == Status::Running) else {
+    if look.stage().is_none() || run.status != Status::Running {
         return;
-    };
-    let is_last = run.stage + 1 >= plan.stages.len();
-    let is_over = run.soak_ms(now) >= least_soak(plan, stage, is_last);
+    }
+    let is_over = run.soak_ms(now) >= plan.least_soak(run.stage);
     let kind = match (&seen.error, decision.verdict) {
         (Some(_), _) => Verdict::Error,
         (None, verdict) => verdict,
@@ -236,13 +219,6 @@ fn hold(look: &Look<'_>, step: &mut Step, decision: &Decision) {
     if kind == Verdict::Fail || (is_over && kind != Verdict::Pass) {
         let text = format!("held at {} %: {}", run.percentage, decision.why);
         tell_once(look, step, &format!("held {kind:?}"), &text);
-    }
-}
-
-fn paused(why: &str) -> String {
-    match why.starts_with("paused") {
-        true => why.to_owned(),
-        false => format!("paused: {why}"),
     }
 }
 

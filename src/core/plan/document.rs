@@ -31,6 +31,15 @@ impl Plan {
         self.stages.iter().rposition(reached).unwrap_or(0)
     }
 
+    /// Milliseconds at a stage, pauses not counted, before it is left: the last one is watched besides.
+    pub fn least_soak(&self, place: usize) -> u64 {
+        let own = self.stages.get(place).map_or(0, |stage| stage.soak_min_ms);
+        match place + 1 < self.stages.len() {
+            true => own,
+            false => own.max(self.watch_ms),
+        }
+    }
+
     /// The cohorts that are let in at a stage, and whether only they are, by their share. `None`: the plan says
     /// nothing of cohorts at all. Who was let in as a whole stays in.
     pub fn audience(&self, place: usize) -> Option<(Vec<CohortName>, Mode)> {

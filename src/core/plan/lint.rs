@@ -116,13 +116,10 @@ impl<'a> Look<'a> {
 
     /// Gates that need more than the stage will see.
     fn samples(&mut self, traffic: f64) {
-        let last = self.plan.stages.len().saturating_sub(1);
         for (place, stage) in self.each() {
             let audience = stage.audience.as_ref();
-            let time = match stage.soak_max_ms.unwrap_or(stage.soak_min_ms) {
-                soak if place == last => soak.max(self.plan.watch_ms),
-                soak => soak,
-            };
+            let least = self.plan.least_soak(place);
+            let time = stage.soak_max_ms.map_or(least, |most| most.max(least));
             // How many a list of people are is not known here; without a time it waits until there are enough.
             if audience.is_some_and(|audience| audience.mode == Mode::Only) || time == 0 {
                 continue;

@@ -51,7 +51,7 @@ pub struct Daily {
     /// Latencies in milliseconds: the edge of the histogram that so many percent lie below.
     pub latencies: Vec<Compared<Percentiles>>,
     /// The release's installs and sessions by platform.
-    pub platforms: Vec<Seen>,
+    pub platforms: Vec<PlatformSeen>,
     /// Active weekly users as they were told, and what the plan asks for.
     pub awu: Option<f64>,
     pub awu_target: Option<f64>,
@@ -92,8 +92,7 @@ pub struct Percentiles {
 /// How often a platform was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "PlatformSeen"))]
-pub struct Seen {
+pub struct PlatformSeen {
     pub platform: String,
     pub count: u64,
 }
@@ -198,7 +197,7 @@ pub fn daily(
         platforms: day
             .platforms
             .iter()
-            .map(|(platform, count)| Seen {
+            .map(|(platform, count)| PlatformSeen {
                 platform: platform.clone(),
                 count: *count,
             })
