@@ -501,3 +501,40 @@ fn a_plan_that_cannot_be_read_is_not_asked_for_in_a_loop() {
     let wake = ledger.wake_at(false, &Busy::default(), now).unwrap();
     assert!(wake > now, "{wake} is not after {now}");
 }
+
+/// As often as its own plan says, and not the one before.
+#[test]
+fn a_plan_is_looked_at_as_often_as_it_says() {
+    let mut story = Story::new(&json!({}));
+    let begin = |story: &mut Story, seconds: u64| {
+        let mut plan = plan();
+        plan["policy"]["guard_seconds"] = json!(seconds);
+        story.post("plan", json!({"plan": plan, "start": true}));
+    };
+    let due = |story: &mut Story, after: u64| {
+        story.0.now = story.0.now.plus_millis(after);
+        let due = !story.0.ledger.plans_due(story.0.now).is_empty();
+        story.0.guard();
+        due
+    };
+    begin(&mut story, 3600);
+    assert!(due(&mut story, 0));
+    assert!(!due(&mut story, HOUR - 1));
+    assert!(due(&mut story, 1));
+    story
+        .0
+        .admin("DELETE", &format!("{RELEASE}/plan"), Value::Null);
+    begin(&mut story, 10);
+    assert!(due(&mut story, 1000));
+    assert!(!due(&mut story, 9_999));
+    assert!(due(&mut story, 1));
+    let revision = story.plan()["plan_revision"].as_u64().unwrap();
+    let audit = story
+        .0
+        .admin("GET", "/admin/audit?action=plan.start&limit=1", Value::Null);
+    assert_eq!(
+        audit["rows"][0]["revision"].as_u64(),
+        Some(revision),
+        "{audit}"
+    );
+}

@@ -121,6 +121,8 @@ pub struct PlanLook<'a> {
     pub last: Option<&'a Decision>,
     /// What cannot work in it, with as much traffic as there was in the last day.
     pub warnings: Vec<Finding>,
+    /// The revision that the plan was set with.
+    pub plan_revision: u64,
     pub plan: &'a Json,
 }
 

@@ -3,11 +3,13 @@
 use crate::api::ports::{Batch, Store, StoreError, Stored};
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
+use crate::core::ids::ReleaseName;
 use crate::core::ledger::event::{Actor, Row, Scope};
 use crate::core::ledger::kv::{self, Finding, Publication, Put, Seen};
 use crate::core::ledger::{
     Context, Live, Outcome, Prepared, Rejection, State, adopt, drain_step, remind, stop,
 };
+use crate::core::table::Table;
 use crate::core::time::Timestamp;
 
 use super::outbox::{alert_text, turned_texts};
@@ -82,7 +84,7 @@ pub struct Ledger<S> {
     /// The row after which clients were last told that something changed, and a hash of what.
     pub(super) told: Option<(u64, String)>,
     /// When plans were last looked at, and why their evidence could not be read.
-    pub(super) guarded: Guarded,
+    pub(super) guarded: Table<ReleaseName, Guarded>,
     pub(super) evidence_error: Option<String>,
 }
 
@@ -113,7 +115,7 @@ impl<S: Store> Ledger<S> {
             publication,
             defaults,
             told: None,
-            guarded: Guarded::default(),
+            guarded: Table::default(),
             evidence_error: None,
         })
     }

@@ -7,7 +7,6 @@ use crate::auth::permission::Call;
 use crate::core::evidence::share;
 use crate::core::gate::{Counts, Evidence};
 use crate::core::ids::ReleaseName;
-use crate::core::json::Json;
 use crate::core::ledger::event::{Actor, Proposal, Scope};
 use crate::core::ledger::{self, Context, Live, Looked, Rejection};
 use crate::core::plan::{Baseline, LAG_MS, Rule, Seen, calendar, lint};
@@ -36,6 +35,8 @@ pub struct Query {
     windows: Vec<u64>,
     /// When the stage was entered, by which it is known whether it still is the same.
     entered: Timestamp,
+    /// What becomes of the ledger's note of its last look at the plan.
+    guarded: Guarded,
 }
 
 /// The evidence of each span, or why it cannot be said.
@@ -66,6 +67,11 @@ pub fn query<S: Store>(ledger: &Ledger<S>, name: &ReleaseName, now: Timestamp) -
         spans: spans.collect(),
         entered: run.entered,
         windows,
+        guarded: Guarded {
+            at: now,
+            plan: run.plan,
+            every_ms: looked.plan.policy.guard_ms,
+        },
     })
 }
 
@@ -100,6 +106,7 @@ pub fn wanted_evidence<S: Store>(
             spans: vec![(now, now), (ago(BASELINE_MS), now), (ago(DAY_MS), now)],
             windows: Vec::new(),
             entered: now,
+            guarded: Guarded::unread(now, 0),
         })
     })
 }
@@ -165,7 +172,11 @@ impl<S: Store> Ledger<S> {
             match query(self, &name, now) {
                 Some(query) => queries.push(query),
                 // One that a newer router wrote. It is not asked for in a loop.
-                None => self.guarded.insert(name, now),
+                None => {
+                    let plans = &self.live.state.plans;
+                    let plan = plans.get(&name).map_or(0, |planned| planned.run.plan);
+                    self.guarded.insert(name, Guarded::unread(now, plan));
+                }
             }
         }
         queries
@@ -178,19 +189,13 @@ impl<S: Store> Ledger<S> {
         if !run.status.is_live() && !run.unverified {
             return None;
         }
-        let every = planned
-            .document
-            .at(&["policy", "guard_seconds"])
-            .and_then(|json| match json {
-                Json::Number(seconds) => Some((seconds * 1000.0) as u64),
-                _ => None,
-            });
-        let every = every.unwrap_or(GUARD_MS).max(1000);
-        // One of a clock that was set back since is none.
-        let last = self.guarded.get(name).filter(|at| **at <= now);
-        let next = last.map_or(now, |at| at.plus_millis(every));
+        // Of another plan, or of a clock that was set back since, there was none.
+        let last = self.guarded.get(name);
+        let last = last.filter(|last| last.plan == run.plan && last.at <= now);
+        let next = last.map_or(now, |last| last.at.plus_millis(last.every_ms));
         let announced = run.pending.as_ref().map(|pending| pending.at.max(now));
-        let announced = announced.filter(|at| last.is_none_or(|last| *at > last.plus_millis(1000)));
+        let announced =
+            announced.filter(|at| last.is_none_or(|last| *at > last.at.plus_millis(1000)));
         Some(announced.map_or(next, |at| at.min(next)))
     }
 
@@ -237,12 +242,16 @@ impl<S: Store> Ledger<S> {
             let held = ledger::hold_plan(&self.live, name, &why, now);
             self.act(&held, &context)?;
         }
-        self.guarded.insert(name.clone(), now);
+        let guarded = Guarded {
+            at: now,
+            ..asked.query.guarded
+        };
+        self.guarded.insert(name.clone(), guarded);
         Ok(())
     }
 }
 
-/// Between two looks, unless the plan says otherwise.
+/// Between two looks where the plan does not say.
 const GUARD_MS: u64 = 60_000;
 
 fn refused(rejection: &Rejection) -> String {
@@ -296,6 +305,7 @@ pub(super) fn plan_look(
         complete,
         last: looked.planned.last.as_ref(),
         warnings: lint(&looked.plan, traffic(environment.evidence.as_ref()), LAG_MS),
+        plan_revision: run.plan,
         plan: &looked.planned.document,
     };
     Ok(answer(200, live.state.revision, &body))
@@ -314,5 +324,23 @@ impl Rule {
     }
 }
 
-/// When each plan was last looked at, by release.
-pub(super) type Guarded = Table<ReleaseName, Timestamp>;
+/// The last look at a release's plan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Guarded {
+    at: Timestamp,
+    /// The revision that it was set with.
+    plan: u64,
+    /// At least so long until the next, in milliseconds.
+    every_ms: u64,
+}
+
+impl Guarded {
+    /// Of a plan that cannot be read, or none.
+    const fn unread(at: Timestamp, plan: u64) -> Self {
+        Self {
+            at,
+            plan,
+            every_ms: GUARD_MS,
+        }
+    }
+}
