@@ -59,6 +59,7 @@ fn table() -> Vec<(Call, &'static str, &'static str, Value, &'static str)> {
         (Call::Evaluate, "POST", "/rollout/v1.0.9-beta/evaluate", Value::Null, BOT),
         (Call::Signal, "POST", "/rollout/v1.1.0-beta/signals", json!({"numbers": {"p0_open": 0}}), SIGNALS),
         (Call::ReadReport, "GET", "/rollout/v1.0.9-beta/report", Value::Null, EVERYBODY),
+        (Call::ReadEvidence, "GET", "/rollout/v1.0.9-beta/evidence", Value::Null, EVERYBODY),
         (Call::SetFeatures, "POST", "/features/*", dev, FEATURES),
         (Call::ReadExperiments, "GET", "/admin/experiments", Value::Null, EVERYBODY),
         (Call::ReadExperiments, "GET", "/admin/experiments/running", Value::Null, EVERYBODY),

@@ -22,6 +22,7 @@ pub enum Call {
     Signal,
     ReadReport,
     ReadFeatures,
+    ReadEvidence,
     SetFeatures,
     ReadExperiments,
     SetExperiments,
@@ -49,7 +50,7 @@ pub enum Call {
 
 /// Every call with the roles that may make it, the least of them last. A release manager may make
 /// each.
-pub const PERMISSIONS: [(Call, &[Role]); 40] = {
+pub const PERMISSIONS: [(Call, &[Role]); 41] = {
     use Role::{Bot, Engineer, EngineeringLead, ReleaseManager, Viewer};
     const MANAGER: &[Role] = &[ReleaseManager];
     const LEAD: &[Role] = &[ReleaseManager, EngineeringLead];
@@ -77,6 +78,7 @@ pub const PERMISSIONS: [(Call, &[Role]); 40] = {
         (Call::Signal, SIGNALS),
         (Call::ReadReport, EVERYBODY),
         (Call::ReadFeatures, EVERYBODY),
+        (Call::ReadEvidence, EVERYBODY),
         // An engineer's are checked one by one: `core::ledger::features`.
         (Call::SetFeatures, FEATURES),
         (Call::ReadExperiments, EVERYBODY),

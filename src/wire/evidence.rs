@@ -2,6 +2,28 @@
 
 use serde::Serialize;
 
+use crate::core::evidence::series::{By, Group};
+use crate::core::time::Timestamp;
+
+/// `GET /rollout/{release}/evidence`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub struct EvidenceLook<'a> {
+    pub release: &'a str,
+    /// The beginning of the first part, and the end of the last one, which is not over yet.
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// How long each part is: whole minutes, from an hour on whole hours.
+    pub step_seconds: u32,
+    pub by: By,
+    /// Why the evidence could not be read: then there are no groups.
+    pub error: Option<&'a str>,
+    /// Of the requesters that only the bucket decides, the percentage that should get the release.
+    pub share: f64,
+    /// The release's first, then those of the stable version.
+    pub groups: Vec<Group>,
+}
+
 /// What was taken of a report.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]

@@ -9,6 +9,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::api::ports::StoreError;
 use crate::core::decode::{hex, to_hex};
+use crate::core::evidence::series::{By, Chart};
 use crate::core::evidence::{
     Arm, Fate, KEEP_HOURS_MS, KEEP_MARKS_MS, KEEP_MINUTES_MS, Key, Known, Observation, Of, Piece,
     Query, Row, fold, hour, marks, minute, pieces,
@@ -23,6 +24,7 @@ use super::sql::{Writes, answered, as_text, as_u64, ask, number};
 /// What the object is asked by the Worker itself.
 pub const ADD: &str = "/__evidence/add";
 pub const READ: &str = "/__evidence/read";
+pub const CHART: &str = "/__evidence/chart";
 
 const COUNTS: &str = "(at INTEGER, release TEXT, arm TEXT, revision INTEGER, cohort TEXT, \
      platform TEXT, metric TEXT, edge INTEGER, total INTEGER NOT NULL, good INTEGER NOT NULL, \
@@ -65,6 +67,7 @@ impl EvidenceObject {
                 prepare(&storage, &hour, now)?;
                 match path {
                     ADD => add(&storage, text, now),
+                    CHART => chart(&storage, text),
                     _ => read(&storage, text, now),
                 }
             };
@@ -261,4 +264,34 @@ fn rows(
         good: as_u64(row.get(6)),
     };
     Ok(ask(storage, text, values)?.into_iter().map(row).collect())
+}
+
+/// The counters of each part of a chart, as the text of a list of [`crate::core::evidence::series::Bar`]: SQLite adds
+/// them up and writes them down, because there may be thousands.
+fn chart(storage: &Storage, text: &str) -> Result<String, StoreError> {
+    let chart: Chart = serde_json::from_str(text).map_err(|e| StoreError(e.to_string()))?;
+    let table = if chart.by_hour() { "hour" } else { "minute" };
+    let group = match chart.by {
+        By::Arm => "''",
+        By::Platform => "platform",
+        By::Cohort => "cohort",
+    };
+    let text = format!(
+        "SELECT json_group_array(json_array(point, arm, name, metric, edge, total, good)) FROM ( \
+         SELECT (at - CAST(?2 AS INTEGER)) / CAST(?3 AS INTEGER) AS point, arm, {group} AS name, metric, edge, \
+         sum(total) AS total, sum(good) AS good FROM {table} \
+         WHERE at >= ?2 AND at < ?4 AND release IN (?1, '') \
+         AND (?5 = '' OR platform = ?5 OR substr(platform, 1, length(?5) + 1) = ?5 || '-') \
+         AND (?6 = '' OR arm = 'control' OR cohort = ?6) GROUP BY 1, 2, 3, 4, 5)"
+    );
+    let values = [
+        chart.release.as_str().into(),
+        number(chart.from.into()),
+        number(chart.step.into()),
+        number(chart.to().into()),
+        chart.platform.as_deref().unwrap_or_default().into(),
+        chart.cohort.as_deref().unwrap_or_default().into(),
+    ];
+    let rows = ask(storage, &text, values)?;
+    Ok(as_text(rows.first().and_then(|row| row.first())))
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use js_sys::{Reflect, Uint8Array};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 use worker::wasm_bindgen_futures::JsFuture;
@@ -12,13 +14,14 @@ use crate::api::control::{max_body, throttle};
 use crate::api::edge::Current;
 use crate::api::reply::Reply;
 use crate::api::request::Request;
+use crate::core::evidence::series::{Bar, Chart};
 use crate::core::evidence::{Observation, Query, Row, SHARDS, add_rows};
 use crate::core::experiment::tally::{Cell, Count, Counts, Seen};
 use crate::wire::looks::LedgerLook;
 use crate::wire::problem::ProblemType;
 
 use super::convert::{Incoming, JsInit, respond_with};
-use super::evidence::{ADD, READ as READ_EVIDENCE};
+use super::evidence::{ADD, CHART, READ as READ_EVIDENCE};
 use super::js::{Fetcher, Namespace, RateLimit, binding, object, read_body};
 use super::kv::{settled, within};
 use super::ledger::{CURRENT, LAST_GOOD, LOOK, TICK};
@@ -203,14 +206,9 @@ pub async fn record(env: &Env, observations: &[Observation]) -> Result<Vec<u8>, 
 /// # Errors
 /// Why it cannot be said.
 pub async fn evidence(env: &Env, query: &Query) -> Result<Vec<Vec<Row>>, String> {
-    // Structs of strings and numbers always serialize.
-    let body = serde_json::to_string(query).unwrap_or_default();
-    let asked = (0..SHARDS)
-        .map(|number| ask_stub(shard(env, number), "EVIDENCE", READ_EVIDENCE, Some(&body)));
+    let answers: Vec<Vec<Vec<Row>>> = shards(env, READ_EVIDENCE, query).await?;
     let mut sums: Vec<Vec<Row>> = vec![Vec::new(); query.spans.len()];
-    for answer in join_all(asked).await {
-        let spans: Vec<Vec<Row>> =
-            serde_json::from_str(&answer?).map_err(|_| "its answer cannot be read".to_owned())?;
+    for spans in answers {
         if spans.len() != sums.len() {
             return Err("its answer cannot be read".to_owned());
         }
@@ -219,6 +217,33 @@ pub async fn evidence(env: &Env, query: &Query) -> Result<Vec<Vec<Row>>, String>
         }
     }
     Ok(sums)
+}
+
+/// What was counted in each part of a chart: that of every object, in any order. None where one does not answer.
+///
+/// # Errors
+/// Why it cannot be said.
+pub async fn chart(env: &Env, chart: &Chart) -> Result<Vec<Bar>, String> {
+    let answers: Vec<Vec<Bar>> = shards(env, CHART, chart).await?;
+    Ok(answers.into_iter().flatten().collect())
+}
+
+/// Asks every object of the evidence the same, at once.
+async fn shards<T: DeserializeOwned>(
+    env: &Env,
+    path: &str,
+    query: &impl Serialize,
+) -> Result<Vec<T>, String> {
+    // Structs of strings and numbers always serialize.
+    let body = serde_json::to_string(query).unwrap_or_default();
+    let asked =
+        (0..SHARDS).map(|number| ask_stub(shard(env, number), "EVIDENCE", path, Some(&body)));
+    let mut read = Vec::new();
+    for answer in join_all(asked).await {
+        let answer = serde_json::from_str(&answer?);
+        read.push(answer.map_err(|_| "its answer cannot be read".to_owned())?);
+    }
+    Ok(read)
 }
 
 /// The answer to a report that could not be counted.

@@ -211,6 +211,10 @@ impl Inner {
             environment.evidence = Some(plans::asked(&self.env, query).await);
             environment.now = now();
         }
+        let chart = self.with(|l| Ok(control::evidence::wanted_chart(l, incoming, &environment)));
+        if let Ok(Some(chart)) = chart {
+            environment.chart = Some(plans::charted(&self.env, chart).await);
+        }
         let replied = self.with(|ledger| {
             let stop = ledger.live.state.stop_value();
             let reply = control::handle(ledger, incoming, &body, &environment);
@@ -266,6 +270,7 @@ impl Inner {
             webhook: self.webhook().is_some(),
             counts: Ok(Counts::default()),
             evidence: None,
+            chart: None,
         })
     }
 

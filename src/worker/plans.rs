@@ -1,8 +1,10 @@
-//! The evidence that plans are judged by, fetched for the ledger.
+//! The evidence that plans are judged by and people look at, fetched for the ledger.
 
 use worker::Env;
 
+use crate::api::control::evidence::Charted;
 use crate::api::control::plans::{Asked, Query};
+use crate::core::evidence::series::Chart;
 use crate::core::evidence::{self, Span};
 
 use super::gate;
@@ -22,4 +24,10 @@ pub async fn asked(env: &Env, query: Query) -> Asked {
         spans.iter().map(of).collect()
     });
     Asked { query, answer }
+}
+
+/// The same for a chart.
+pub async fn charted(env: &Env, chart: Chart) -> Charted {
+    let answer = gate::chart(env, &chart).await;
+    Charted { chart, answer }
 }

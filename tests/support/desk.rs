@@ -3,12 +3,14 @@
 // Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+use caro_edge::api::control::evidence::{Charted, wanted_chart};
 use caro_edge::api::control::ledger::Ledger;
 use caro_edge::api::control::plans::{Asked, Query, wanted_evidence};
 use caro_edge::api::control::{Environment, handle};
 use caro_edge::api::reply::Reply;
 use caro_edge::auth::token::TokenHash;
 use caro_edge::core::defaults::Defaults;
+use caro_edge::core::evidence::series::Bar;
 use caro_edge::core::gate::Evidence;
 use caro_edge::core::time::Timestamp;
 use serde_json::{Value, json};
@@ -26,6 +28,8 @@ pub struct Desk {
     pub now: Timestamp,
     /// What each span of time has seen, or why it cannot be said.
     pub evidence: Result<Evidence, String>,
+    /// The same for a chart, whatever its span is.
+    pub bars: Result<Vec<Bar>, String>,
     asked: u64,
 }
 
@@ -41,6 +45,7 @@ impl Desk {
             ledger: Ledger::open(store, Defaults::default()).unwrap(),
             now: NOW,
             evidence: Ok(Evidence::default()),
+            bars: Ok(Vec::new()),
             asked: 0,
         }
     }
@@ -65,6 +70,7 @@ impl Desk {
             ledger: Ledger::open(store, self.ledger.defaults.clone()).unwrap(),
             now: self.now,
             evidence: self.evidence.clone(),
+            bars: self.bars.clone(),
             asked: self.asked,
         }
     }
@@ -81,6 +87,7 @@ impl Desk {
             random,
             counts: Ok(Default::default()),
             evidence: None,
+            chart: None,
             webhook: true,
         }
     }
@@ -104,6 +111,11 @@ impl Desk {
         let mut environment = self.environment();
         let query = wanted_evidence(&self.ledger, &request, &environment);
         environment.evidence = query.map(|query| self.asked(query));
+        let chart = wanted_chart(&self.ledger, &request, &environment);
+        environment.chart = chart.map(|chart| Charted {
+            chart,
+            answer: self.bars.clone(),
+        });
         handle(&mut self.ledger, &request, body, &environment)
     }
 

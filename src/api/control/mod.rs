@@ -5,6 +5,7 @@ mod apply;
 mod approval;
 mod audit;
 mod features;
+pub mod evidence;
 pub mod ledger;
 mod outbox;
 pub mod plans;
@@ -58,6 +59,8 @@ pub struct Environment {
     pub counts: Result<Counts, String>,
     /// The evidence that the call needs, as far as it does.
     pub evidence: Option<plans::Asked>,
+    /// The same for a chart.
+    pub chart: Option<evidence::Charted>,
 }
 
 /// An answer that is an error.
@@ -242,6 +245,7 @@ fn is_read(call: Call) -> bool {
             | Call::ReadExperiments
             | Call::ReadPlan
             | Call::ReadReport
+            | Call::ReadEvidence
     )
 }
 

@@ -15,6 +15,7 @@ pub fn names(call: Call) -> &'static [&'static str] {
             "format", "limit", "before", "actor", "action", "target", "since", "until",
         ],
         Call::ReadReport => &["kind", "format"],
+        Call::ReadEvidence => &["seconds", "points", "by", "cohort", "platform"],
         Call::Explain => &["id", "ip", "release", "at"],
         call if is_read(call) => &[],
         _ => &["dry_run", "confirm", "reason"],

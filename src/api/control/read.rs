@@ -24,6 +24,7 @@ use crate::wire::problem::ProblemType;
 
 use super::audit::{audit, verify};
 use super::features::features;
+use super::evidence::evidence_look;
 use super::ledger::Ledger;
 use super::plans::plan_look;
 use super::query::number;
@@ -67,6 +68,12 @@ pub(super) fn read<S: Store>(
                 return Err(Refusal::new(ProblemType::UnknownPath, "No such release."));
             };
             return report(ledger, request, name, environment);
+        }
+        Call::ReadEvidence => {
+            let Target::Release(name) = target else {
+                return Err(Refusal::new(ProblemType::UnknownPath, "No such release."));
+            };
+            return evidence_look(ledger, request, name, environment);
         }
         Call::ReadExperiments => return experiments(&ledger.live, target, environment),
         Call::ReadApprovals => {

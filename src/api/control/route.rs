@@ -98,6 +98,7 @@ fn try_find(method: &str, parts: &[&str]) -> Result<Found, String> {
             release(name)?,
         ),
         ["rollout", name, "report"] => read(Call::ReadReport, release(name)?),
+        ["rollout", name, "evidence"] => read(Call::ReadEvidence, release(name)?),
         ["rollout", name, action] => {
             let (call, target) = match action {
                 "emergency-stop" => (Call::EmergencyStop, scope(name)?),

@@ -6,6 +6,7 @@ use super::calls::{read, write};
 use super::{Answer, Operation, of};
 use crate::auth::permission::Call;
 use crate::wire::control::Because;
+use crate::wire::evidence::EvidenceLook;
 use crate::wire::plan::{PlanLook, Promote, Report, SetPlan, Signals};
 use crate::wire::schema::Text;
 
@@ -111,6 +112,19 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .fails(&[404, 409]),
         report(),
+        read(
+            Call::ReadEvidence,
+            "/rollout/{release}/evidence",
+            "getEvidence",
+            "What was counted of a release, in parts of a span until now",
+        )
+        .about(
+            "Parts are whole minutes, from an hour on whole hours, so there may be fewer than were asked for, and the \
+             last is not over yet. Where the counters cannot be read, `error` says why.",
+        )
+        .with(&["release", "seconds", "points", "by", "cohortFilter", "platformFilter"])
+        .gives::<EvidenceLook<'static>>("The counts of both arms.")
+        .fails(&[400, 404, 409]),
     ]
 }
 

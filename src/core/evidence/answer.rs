@@ -41,21 +41,21 @@ fn counted(rows: &[Row], arm: Arm) -> Counted {
                 entry.good += row.good;
             }
         } else if let Some(entry) = entry(&mut latencies, &row.metric, edges) {
-            match entry.up_to.get_mut(&row.edge) {
-                Some(count) => *count += row.total,
-                None if row.edge == metric::BEYOND => entry.beyond += row.total,
-                // An edge that this router no longer has.
-                None => entry.up_to.insert(row.edge, row.total),
-            }
+            count_latency(entry, row.edge, row.total);
         }
     }
-    // More may come back than were told of: installing is reported by few, sessions by others.
-    let mut capped = Table::default();
-    for (metric, count) in counts.iter() {
-        let good = count.good.min(count.total);
-        capped.insert(metric.clone(), Counts { good, ..*count });
+    for (_, count) in counts.iter_mut() {
+        *count = count.capped();
     }
-    (capped, latencies)
+    (counts, latencies)
+}
+
+/// As rows have it.
+pub(super) fn count_latency(histogram: &mut Histogram, edge: u32, more: u64) {
+    match edge {
+        metric::BEYOND => histogram.beyond += more,
+        edge => histogram.add(edge, more),
+    }
 }
 
 fn entry<'t, V>(

@@ -9,6 +9,7 @@ mod answer;
 mod fold;
 pub mod metric;
 mod read;
+pub mod series;
 
 use std::borrow::Cow;
 
@@ -44,6 +45,8 @@ const BY_MINUTE_MS: i64 = 48 * HOUR_MS;
 
 /// Whose requester, session or install it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "EvidenceArm"))]
 #[serde(rename_all = "snake_case")]
 pub enum Arm {
     Canary,

@@ -14,6 +14,8 @@ pub const LATENCY_EDGES_MS: [u32; 21] = [
 
 /// How many there were, and of how many it went well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), schemars(rename = "EvidenceCounts"))]
 pub struct Counts {
     pub total: u64,
     pub good: u64,
@@ -23,6 +25,14 @@ impl Counts {
     /// Those that went wrong; `None` where the counts contradict each other.
     pub fn bad(self) -> Option<u64> {
         self.total.checked_sub(self.good)
+    }
+
+    /// More may come back than were told of: installing is reported by few, sessions by others.
+    pub fn capped(self) -> Self {
+        Self {
+            good: self.good.min(self.total),
+            ..self
+        }
     }
 }
 
@@ -45,9 +55,23 @@ impl Histogram {
         let within = self.up_to.iter().filter(|(edge, _)| **edge <= ms);
         Some(within.map(|(_, count)| count).sum())
     }
-}
 
-impl Histogram {
+    /// Adds another one to it.
+    pub fn merge(&mut self, other: &Self) {
+        for (edge, count) in other.up_to.iter() {
+            self.add(*edge, *count);
+        }
+        self.beyond += other.beyond;
+    }
+
+    /// So many more below an edge, also one that this router no longer has.
+    pub fn add(&mut self, edge: u32, more: u64) {
+        match self.up_to.get_mut(&edge) {
+            Some(count) => *count += more,
+            None => self.up_to.insert(edge, more),
+        }
+    }
+
     /// The edge that a quantile (0 to 1) lies below; `None`: there is nothing, or it is beyond every edge.
     pub fn quantile(&self, quantile: f64) -> Option<u32> {
         let wanted = quantile * self.total() as f64;
