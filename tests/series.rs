@@ -36,7 +36,9 @@ fn chart(seconds: u32, points: u32) -> Chart {
 fn parts_are_as_the_counters_are() {
     for (seconds, points, step, parts) in [
         (86_400, 24, 60, 24),
-        (86_400, 48, 30, 48),
+        (86_400, 48, 60, 24),
+        (21_600, 48, 8, 45),
+        (21_660, 48, 60, 7),
         (300, 24, 1, 5),
         (300, 1, 5, 1),
         (3_600, 48, 2, 30),

@@ -13,7 +13,7 @@ pub struct EvidenceLook<'a> {
     /// The beginning of the first part, and the end of the last one, which is not over yet.
     pub from: Timestamp,
     pub to: Timestamp,
-    /// How long each part is: whole minutes, from an hour on whole hours.
+    /// How long each part is: whole minutes, in spans of more than six hours whole hours.
     pub step_seconds: u32,
     pub by: By,
     /// Why the evidence could not be read: then there are no groups.

@@ -119,8 +119,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "What was counted of a release, in parts of a span until now",
         )
         .about(
-            "Parts are whole minutes, from an hour on whole hours, so there may be fewer than were asked for, and the \
-             last is not over yet. Where the counters cannot be read, `error` says why.",
+            "Parts are whole minutes, in spans of more than six hours whole hours, so there may be fewer than were asked \
+             for, and the last is not over yet. Where the counters cannot be read, `error` says why.",
         )
         .with(&["release", "seconds", "points", "by", "cohortFilter", "platformFilter"])
         .gives::<EvidenceLook<'static>>("The counts of both arms.")

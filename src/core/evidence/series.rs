@@ -20,6 +20,9 @@ pub enum By {
     Cohort,
 }
 
+/// Longer spans are read by the hour, in minutes: a day of minutes is a million counters where there is much traffic.
+const BY_MINUTE: u32 = 6 * 60;
+
 /// What is asked of the counters for a chart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chart {
@@ -27,7 +30,7 @@ pub struct Chart {
     pub release: String,
     /// In minutes since 1970; the parts follow without a gap.
     pub from: u32,
-    /// How long a part is, in minutes: whole hours from an hour on.
+    /// How long a part is, in minutes. Whole hours are read from the counters by hour.
     pub step: u32,
     /// How many parts there are, 1 at least.
     pub points: u32,
@@ -40,12 +43,12 @@ pub struct Chart {
 
 impl Chart {
     /// A span of about so many seconds in at most so many parts. The counters are by minute and by hour, so the parts
-    /// are too, and so is the end: the last part is not over yet. Parts of an hour and more are read from the hours,
+    /// are too, and so is the end: the last part is not over yet. Long parts and long spans are read from the hours,
     /// which are kept for longer and are far fewer.
     pub fn new(release: &str, seconds: u32, points: u32, by: By, now: Timestamp) -> Self {
         let wanted = seconds.div_ceil(60).max(1);
         let part = wanted.div_ceil(points.max(1));
-        let (unit, end) = match part < 60 {
+        let (unit, end) = match part < 60 && wanted <= BY_MINUTE {
             true => (1, minute(now) + 1),
             false => (60, hour(minute(now)) + 60),
         };
