@@ -15,6 +15,7 @@ mod memory;
 mod support;
 
 use caro_edge::api::control::ledger::Busy;
+use caro_edge::api::ports::Store;
 use caro_edge::core::ledger::kv::{Seen, Value as KvValue};
 use serde_json::{Value, json};
 
@@ -247,5 +248,75 @@ fn no_message_holds_a_token_an_id_or_an_address() {
         for secret in hidden {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
+    }
+}
+
+#[test]
+fn alerts_can_be_read_and_old_ones_go() {
+    let mut desk = Desk::with(&json!({}));
+    let read = |desk: &mut Desk, query: &str| {
+        let answer = desk.admin("GET", &format!("/admin/alerts{query}"), Value::Null);
+        assert_eq!(answer["webhook"], true);
+        answer["alerts"].as_array().unwrap().clone()
+    };
+    assert!(read(&mut desk, "").is_empty());
+    let kill = |desk: &mut Desk, on: bool| {
+        let body = json!({"telemetry_disabled": on, "reason": "leak at 192.0.2.7"});
+        desk.admin("POST", "/admin/kill-switches", body);
+    };
+    kill(&mut desk, true);
+    let now = desk.now.to_string();
+    let text = "kill switches: telemetry_disabled on, by admin (release_manager). Reason: leak at \
+                [address]. Revision 2.";
+    let waiting = json!([{
+        "id": 1, "at": now, "text": text, "delivered_at": null, "attempts": 0, "next_attempt_at": now,
+    }]);
+    assert_eq!(Value::Array(read(&mut desk, "")), waiting);
+    let alert = desk.ledger.begin_delivery(desk.now).unwrap().unwrap();
+    desk.ledger
+        .delivered(&alert, Err("refused".to_owned()), desk.now)
+        .unwrap();
+    desk.now = desk.now.plus_millis(2_000);
+    assert_eq!(read(&mut desk, "")[0]["attempts"], 1);
+    assert_eq!(
+        read(&mut desk, "")[0]["next_attempt_at"],
+        desk.now.to_string()
+    );
+    // As many as are kept, one more, and one that waits from before them.
+    let deliver = |desk: &mut Desk| {
+        let alert = desk.ledger.begin_delivery(desk.now).unwrap().unwrap();
+        desk.ledger.delivered(&alert, Ok(()), desk.now).unwrap();
+    };
+    deliver(&mut desk);
+    for round in 0..200 {
+        kill(&mut desk, round % 2 == 1);
+        deliver(&mut desk);
+    }
+    kill(&mut desk, false);
+    let all = read(&mut desk, "?limit=200");
+    let ids: Vec<u64> = all
+        .iter()
+        .map(|alert| alert["id"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ids, (3..=202).rev().collect::<Vec<_>>());
+    assert_eq!(all[0]["delivered_at"], Value::Null);
+    assert_eq!(all[1]["delivered_at"], desk.now.to_string());
+    assert_eq!(all[1].get("next_attempt_at"), None);
+    let kept = desk.ledger.store.newest_alerts(1000).unwrap();
+    assert_eq!((kept.len(), kept.last().unwrap().id), (201, 2));
+    let ops = desk.admin("GET", "/ops/status.json", Value::Null);
+    assert_eq!(
+        (&ops["alerts"]["pending"], &ops["alerts"]["delivered"]),
+        (&json!(1), &json!(201))
+    );
+    assert_eq!(read(&mut desk, "").len(), 50);
+    assert_eq!(read(&mut desk, "?limit=1").len(), 1);
+    for limit in ["0", "201", "x"] {
+        let path = format!("/admin/alerts?limit={limit}");
+        let (status, json) = desk.ask(desk::ADMIN, "GET", &path, Value::Null);
+        assert_eq!(
+            (status, &json["type"]),
+            (400, &json!("urn:caro-edge:problem:bad-query"))
+        );
     }
 }

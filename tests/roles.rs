@@ -80,6 +80,7 @@ fn table() -> Vec<(Call, &'static str, &'static str, Value, &'static str)> {
         (Call::ReadTokens, "GET", "/admin/tokens", Value::Null, MANAGER),
         (Call::MintToken, "POST", "/admin/tokens", json!({"role": "viewer", "label": "x"}), MANAGER),
         (Call::RevokeToken, "DELETE", "/admin/tokens/{token}", Value::Null, MANAGER),
+        (Call::ReadAlerts, "GET", "/admin/alerts", Value::Null, EVERYBODY),
         (Call::ReadAudit, "GET", "/admin/audit", Value::Null, EVERYBODY),
         (Call::VerifyAudit, "GET", "/admin/audit/verify", Value::Null, EVERYBODY),
         (Call::Explain, "GET", "/admin/explain?id=x", Value::Null, EVERYBODY),

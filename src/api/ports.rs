@@ -35,28 +35,28 @@ pub struct Search {
     pub limit: u64,
 }
 
-/// A message to people that waits.
+/// A message to people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
     pub id: u64,
     pub at: Timestamp,
     pub text: String,
     pub attempts: u32,
+    /// When it is to be tried next; of one that was delivered, nothing.
     pub next: Timestamp,
+    pub delivered: Option<Timestamp>,
 }
+
+/// So many of those that were delivered are kept, the newest. The rest is only counted.
+pub const KEEP_DELIVERED: u64 = 200;
 
 /// How an attempt to deliver went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// One is under way: no other before `next`.
-    Begun {
-        id: u64,
-        next: Timestamp,
-    },
-    Done {
-        id: u64,
-        at: Timestamp,
-    },
+    Begun { id: u64, next: Timestamp },
+    /// What was delivered long before is forgotten: see [`KEEP_DELIVERED`].
+    Done { id: u64, at: Timestamp },
     /// Again at `next`.
     Failed {
         id: u64,
@@ -69,6 +69,7 @@ pub enum Delivery {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertCounts {
     pub pending: u64,
+    /// Ever, also those that are no longer kept.
     pub delivered: u64,
     pub oldest: Option<Timestamp>,
     pub last_error: Option<String>,
@@ -107,6 +108,8 @@ pub trait Store {
     /// The last row that made a revision at or before this one.
     fn row_at_revision(&self, revision: u64) -> Result<Option<u64>, StoreError>;
     fn answer(&self, key: &str) -> Result<Option<String>, StoreError>;
+    /// The newest alerts first, waiting or delivered.
+    fn newest_alerts(&self, limit: u64) -> Result<Vec<Alert>, StoreError>;
     /// Alerts that wait, the next to be tried first.
     fn alerts(&self, limit: u64) -> Result<Vec<Alert>, StoreError>;
     fn alert_counts(&self) -> Result<AlertCounts, StoreError>;

@@ -45,12 +45,13 @@ pub enum Call {
     ReadConfig,
     PutConfig,
     ReadOps,
+    ReadAlerts,
     Lint,
 }
 
 /// Every call with the roles that may make it, the least of them last. A release manager may make
 /// each.
-pub const PERMISSIONS: [(Call, &[Role]); 41] = {
+pub const PERMISSIONS: [(Call, &[Role]); 42] = {
     use Role::{Bot, Engineer, EngineeringLead, ReleaseManager, Viewer};
     const MANAGER: &[Role] = &[ReleaseManager];
     const LEAD: &[Role] = &[ReleaseManager, EngineeringLead];
@@ -103,6 +104,7 @@ pub const PERMISSIONS: [(Call, &[Role]); 41] = {
         (Call::ReadConfig, MANAGER),
         (Call::PutConfig, MANAGER),
         (Call::ReadOps, EVERYBODY),
+        (Call::ReadAlerts, EVERYBODY),
         (Call::Lint, EVERYBODY),
     ]
 };

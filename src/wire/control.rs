@@ -422,6 +422,31 @@ pub struct Ops<'a> {
     pub counts: Counts,
 }
 
+/// `GET /admin/alerts`: the newest first.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub struct Alerts {
+    /// Whether `ALERT_WEBHOOK` is set. Without it alerts wait until it is.
+    pub webhook: bool,
+    pub alerts: Vec<Alert>,
+}
+
+/// A message to people.
+#[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub struct Alert {
+    pub id: u64,
+    pub at: Timestamp,
+    pub text: String,
+    /// `null` while it waits.
+    pub delivered_at: Option<Timestamp>,
+    /// How often delivering it was tried.
+    pub attempts: u32,
+    /// While it waits and there is a webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
+}
+
 /// How far KV is behind.
 #[derive(Debug, Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]

@@ -51,6 +51,12 @@ pub fn as_time(value: Option<&JsValue>) -> Timestamp {
     Timestamp::from_millis(value.and_then(JsValue::as_f64).unwrap_or(0.0) as i64)
 }
 
+/// `None` where there is nothing.
+pub fn some_time(value: Option<&JsValue>) -> Option<Timestamp> {
+    let value = value.filter(|value| value.as_f64().is_some())?;
+    Some(as_time(Some(value)))
+}
+
 pub fn as_text(value: Option<&JsValue>) -> String {
     value.and_then(JsValue::as_string).unwrap_or_default()
 }

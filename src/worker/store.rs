@@ -3,11 +3,13 @@
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
-use crate::api::ports::{Alert, AlertCounts, Batch, Delivery, Search, Store, StoreError, Stored};
+use crate::api::ports::{
+    Alert, AlertCounts, Batch, Delivery, KEEP_DELIVERED, Search, Store, StoreError, Stored,
+};
 use crate::core::ledger::SCHEMA;
 
 use super::js::Storage;
-use super::sql::{Rows, Writes, as_text, as_time, as_u64, ask, ask_with, number, time};
+use super::sql::{Rows, Writes, as_text, as_time, as_u64, ask, ask_with, number, some_time, time};
 
 /// What leads from each version of the tables to the next. Append to this; never change what was
 /// released. The number of those carried out is in `meta`.
@@ -93,6 +95,33 @@ fn stored(rows: &Rows) -> Vec<Stored> {
     rows.iter().map(row).collect()
 }
 
+const ALERTS: &str = "SELECT id, at, text, attempts, next, delivered FROM alert";
+
+fn alerts(rows: &Rows) -> Vec<Alert> {
+    let alert = |row: &Vec<JsValue>| Alert {
+        id: as_u64(row.first()),
+        at: as_time(row.get(1)),
+        text: as_text(row.get(2)),
+        attempts: as_u64(row.get(3)) as u32,
+        next: as_time(row.get(4)),
+        delivered: some_time(row.get(5)),
+    };
+    rows.iter().map(alert).collect()
+}
+
+/// Forgets what was delivered before the newest, and counts it.
+fn prune(writes: &mut Writes) {
+    const OLD: &str = "FROM alert WHERE delivered IS NOT NULL AND id <= (SELECT id FROM alert \
+         WHERE delivered IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET ?)";
+    let keep = || number(KEEP_DELIVERED);
+    let count = format!(
+        "INSERT INTO meta (key, value) SELECT 'forgotten_alerts', count(*) {OLD} \
+         ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + CAST(excluded.value AS INTEGER)"
+    );
+    writes.add(&count, [keep()]);
+    writes.add(&format!("DELETE {OLD}"), [keep()]);
+}
+
 fn set_meta(writes: &mut Writes, key: &str, value: &str) {
     writes.add(
         "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
@@ -161,38 +190,30 @@ impl Store for SqlStore {
         Ok(first_text(&rows))
     }
 
+    fn newest_alerts(&self, limit: u64) -> Result<Vec<Alert>, StoreError> {
+        let text = format!("{ALERTS} ORDER BY id DESC LIMIT ?");
+        Ok(alerts(&self.query(&text, [number(limit)])?))
+    }
+
     fn alerts(&self, limit: u64) -> Result<Vec<Alert>, StoreError> {
-        let rows = self.query(
-            "SELECT id, at, text, attempts, next FROM alert WHERE delivered IS NULL \
-             ORDER BY next, id LIMIT ?",
-            [number(limit)],
-        )?;
-        let alert = |row: &Vec<JsValue>| Alert {
-            id: as_u64(row.first()),
-            at: as_time(row.get(1)),
-            text: as_text(row.get(2)),
-            attempts: as_u64(row.get(3)) as u32,
-            next: as_time(row.get(4)),
-        };
-        Ok(rows.iter().map(alert).collect())
+        let text = format!("{ALERTS} WHERE delivered IS NULL ORDER BY next, id LIMIT ?");
+        Ok(alerts(&self.query(&text, [number(limit)])?))
     }
 
     fn alert_counts(&self) -> Result<AlertCounts, StoreError> {
         let rows = self.query(
             "SELECT count(*), count(delivered), min(CASE WHEN delivered IS NULL THEN at END), \
              (SELECT error FROM alert WHERE delivered IS NULL AND error IS NOT NULL \
-              ORDER BY id DESC LIMIT 1) FROM alert",
+              ORDER BY id DESC LIMIT 1), \
+             (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'forgotten_alerts') FROM alert",
             [],
         )?;
         let row = rows.first().map(Vec::as_slice).unwrap_or_default();
         let delivered = as_u64(row.get(1));
         Ok(AlertCounts {
             pending: as_u64(row.first()) - delivered,
-            delivered,
-            oldest: row
-                .get(2)
-                .filter(|v| v.as_f64().is_some())
-                .map(|v| as_time(Some(v))),
+            delivered: delivered + as_u64(row.get(4)),
+            oldest: some_time(row.get(2)),
             last_error: row.get(3).and_then(JsValue::as_string),
         })
     }
@@ -258,6 +279,10 @@ impl Store for SqlStore {
                     [time(*next), error.as_str().into(), number(*id)],
                 ),
             }
+        }
+        let is_done = |delivery: &Delivery| matches!(delivery, Delivery::Done { .. });
+        if batch.deliveries.iter().any(is_done) {
+            prune(&mut writes);
         }
         if let Some((key, at, text)) = &batch.answer {
             writes.add(

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, test } from "node:test";
 import { askJson, closeConnections, eventually } from "../support/http.mjs";
-import { folder, landed, tick, withHands } from "../support/ledger.mjs";
+import { call, folder, landed, tick, withHands } from "../support/ledger.mjs";
 import { ADMIN_TOKEN } from "../support/router.mjs";
 import { at, WORLD } from "../support/world.mjs";
 
@@ -216,6 +216,36 @@ test("without a webhook they wait, and are told when there is one", async () => 
   await withAlerts({ answer: () => 200, persist, config: undefined }, async ({ hook, ops }) => {
     await eventually(hook.texts, (texts) => assert.equal(texts.length, 2));
     await eventually(ops, ({ alerts }) => assert.deepEqual([alerts.pending, alerts.delivered], [0, 2]));
+  });
+});
+
+test("they can be read, and of what was delivered the newest are kept", async () => {
+  await withAlerts({ answer: () => 200 }, async ({ admin, ops, direct, miniflare }) => {
+    const before = (await ops()).alerts.delivered;
+    const [first] = (await admin.get("/admin/alerts?limit=1")).alerts;
+    assert.ok(first.delivered_at >= first.at && first.attempts === 1, JSON.stringify(first));
+    // Each switch that a document turns is told of.
+    const features = Array.from({ length: 210 }, (_, i) => `feature_${i}`);
+    const config = await admin.get("/admin/config");
+    config.kill_switches = { ...config.kill_switches, features };
+    await admin.put("/admin/config?confirm=1&reason=many", config);
+    await tick({ miniflare });
+    await eventually(ops, ({ alerts }) => assert.deepEqual([alerts.pending, alerts.delivered], [0, before + 210]));
+    const { webhook, alerts } = await admin.get("/admin/alerts?limit=200");
+    assert.equal(webhook, true);
+    assert.deepEqual(
+      alerts.map(({ id }) => id),
+      Array.from({ length: 200 }, (_, i) => before + 210 - i),
+    );
+    assert.ok(
+      alerts.every(({ delivered_at, attempts, next_attempt_at }) => delivered_at && attempts === 1 && !next_attempt_at),
+    );
+    const viewer = await admin.mint("viewer");
+    const answer = await call(direct, viewer, "GET", "/admin/alerts");
+    assert.deepEqual([answer.status, answer.json.alerts.length], [200, 50]);
+    // What is no longer kept is not there to be read, and is still counted.
+    await admin.post("/rollout/all/emergency-stop", { reason: "one more" });
+    await eventually(ops, (now) => assert.ok(now.alerts.delivered > before + 210 && now.alerts.pending === 0));
   });
 });
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use caro_edge::api::ports::{
-    Alert, AlertCounts, Batch, Delivery, Search, Store, StoreError, Stored,
+    Alert, AlertCounts, Batch, Delivery, KEEP_DELIVERED, Search, Store, StoreError, Stored,
 };
 use caro_edge::core::time::Timestamp;
 
@@ -14,7 +14,6 @@ use caro_edge::core::time::Timestamp;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     pub alert: Alert,
-    pub delivered: Option<Timestamp>,
     pub error: Option<String>,
 }
 
@@ -26,6 +25,8 @@ pub struct Kept {
     pub checkpoints: BTreeMap<u64, String>,
     pub answers: BTreeMap<String, (Timestamp, String)>,
     pub outbox: Vec<Message>,
+    /// How many messages are no longer in the outbox.
+    pub forgotten: u64,
     pub publication: Option<String>,
     pub published: BTreeMap<u64, String>,
 }
@@ -70,28 +71,26 @@ impl Kept {
         }
         for (at, text) in &batch.alerts {
             let alert = Alert {
-                id: self.outbox.len() as u64 + 1,
+                id: self.forgotten + self.outbox.len() as u64 + 1,
                 at: *at,
                 text: text.clone(),
                 attempts: 0,
                 next: *at,
-            };
-            self.outbox.push(Message {
-                alert,
                 delivered: None,
-                error: None,
-            });
+            };
+            self.outbox.push(Message { alert, error: None });
         }
         for delivery in &batch.deliveries {
             let (Delivery::Begun { id, .. }
             | Delivery::Done { id, .. }
             | Delivery::Failed { id, .. }) = delivery;
-            let message = &mut self.outbox[*id as usize - 1];
+            let is_it = |message: &&mut Message| message.alert.id == *id;
+            let message = self.outbox.iter_mut().find(is_it).unwrap();
             match delivery {
                 Delivery::Begun { next, .. } => message.alert.next = *next,
                 Delivery::Done { at, .. } => {
                     message.alert.attempts += 1;
-                    message.delivered = Some(*at);
+                    message.alert.delivered = Some(*at);
                 }
                 Delivery::Failed { next, error, .. } => {
                     message.alert.attempts += 1;
@@ -99,6 +98,14 @@ impl Kept {
                     message.error = Some(error.clone());
                 }
             }
+        }
+        let done = self.outbox.iter().filter(|m| m.alert.delivered.is_some());
+        let old = done.rev().nth(KEEP_DELIVERED as usize);
+        if let Some(last) = old.map(|message| message.alert.id) {
+            let before = self.outbox.len();
+            self.outbox
+                .retain(|m| m.alert.delivered.is_none() || m.alert.id > last);
+            self.forgotten += (before - self.outbox.len()) as u64;
         }
         if let Some((key, at, text)) = &batch.answer {
             self.answers.insert(key.clone(), (*at, text.clone()));
@@ -159,8 +166,14 @@ impl Store for Memory {
         Ok(self.kept.answers.get(key).map(|(_, text)| text.clone()))
     }
 
+    fn newest_alerts(&self, limit: u64) -> Result<Vec<Alert>, StoreError> {
+        let newest = self.kept.outbox.iter().rev().take(limit as usize);
+        Ok(newest.map(|m| m.alert.clone()).collect())
+    }
+
     fn alerts(&self, limit: u64) -> Result<Vec<Alert>, StoreError> {
-        let waiting = self.kept.outbox.iter().filter(|m| m.delivered.is_none());
+        let outbox = self.kept.outbox.iter();
+        let waiting = outbox.filter(|m| m.alert.delivered.is_none());
         let mut alerts: Vec<_> = waiting.map(|m| m.alert.clone()).collect();
         alerts.sort_by_key(|a| (a.next, a.id));
         alerts.truncate(limit as usize);
@@ -168,11 +181,11 @@ impl Store for Memory {
     }
 
     fn alert_counts(&self) -> Result<AlertCounts, StoreError> {
-        let is_waiting = |m: &&Message| m.delivered.is_none();
+        let is_waiting = |m: &&Message| m.alert.delivered.is_none();
         let waiting: Vec<_> = self.kept.outbox.iter().filter(is_waiting).collect();
         Ok(AlertCounts {
             pending: waiting.len() as u64,
-            delivered: (self.kept.outbox.len() - waiting.len()) as u64,
+            delivered: (self.kept.outbox.len() - waiting.len()) as u64 + self.kept.forgotten,
             oldest: waiting.iter().map(|m| m.alert.at).min(),
             last_error: waiting.iter().rev().find_map(|m| m.error.clone()),
         })

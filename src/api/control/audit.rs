@@ -10,7 +10,7 @@ use crate::wire::problem::ProblemType;
 
 use super::Refusal;
 use super::ledger::{Ledger, head};
-use super::query::{number, time};
+use super::query::{limit, number, time};
 
 /// Rows of a page of the audit log, if not said, and at most; and of one export.
 const PAGE: u64 = 50;
@@ -38,11 +38,7 @@ pub(super) fn audit<S: Store>(
     } else {
         (PAGE, MAX_PAGE)
     };
-    let limit = number(request, "limit")?.unwrap_or(usual);
-    if !(1..=most).contains(&limit) {
-        let detail = format!("?limit is 1 to {most}.");
-        return Err(Refusal::new(ProblemType::BadQuery, detail));
-    }
+    let limit = limit(request, usual, most)?;
     let search = Search {
         before: number(request, "before")?,
         actor: query_value(request, "actor"),

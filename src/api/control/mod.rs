@@ -4,8 +4,8 @@
 mod apply;
 mod approval;
 mod audit;
-mod features;
 pub mod evidence;
+mod features;
 pub mod ledger;
 mod outbox;
 pub mod plans;
@@ -246,6 +246,7 @@ fn is_read(call: Call) -> bool {
             | Call::ReadPlan
             | Call::ReadReport
             | Call::ReadEvidence
+            | Call::ReadAlerts
     )
 }
 

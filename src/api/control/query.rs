@@ -16,6 +16,7 @@ pub fn names(call: Call) -> &'static [&'static str] {
         ],
         Call::ReadReport => &["kind", "format"],
         Call::ReadEvidence => &["seconds", "points", "by", "cohort", "platform"],
+        Call::ReadAlerts => &["limit"],
         Call::Explain => &["id", "ip", "release", "at"],
         call if is_read(call) => &[],
         _ => &["dry_run", "confirm", "reason"],
@@ -67,6 +68,16 @@ pub(super) fn number(request: &impl Request, name: &str) -> Result<Option<u64>, 
     query_value(request, name)
         .map(|text| text.parse().map_err(|_| wrong()))
         .transpose()
+}
+
+/// A number of rows, 1 to `most`.
+pub(super) fn limit(request: &impl Request, usual: u64, most: u64) -> Result<u64, Refusal> {
+    let limit = number(request, "limit")?.unwrap_or(usual);
+    if !(1..=most).contains(&limit) {
+        let detail = format!("?limit is 1 to {most}.");
+        return Err(Refusal::new(ProblemType::BadQuery, detail));
+    }
+    Ok(limit)
 }
 
 pub(super) fn time(request: &impl Request, name: &str) -> Result<Option<Timestamp>, Refusal> {

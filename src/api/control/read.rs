@@ -1,6 +1,6 @@
 //! Every read of the control API.
 
-use crate::api::ports::Store;
+use crate::api::ports::{self, KEEP_DELIVERED, Store};
 use crate::api::reply::Reply;
 use crate::api::request::{Request, query_value};
 use crate::auth::permission::Call;
@@ -16,18 +16,18 @@ use crate::core::lint::{Severity, lint};
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
 use crate::wire::control::{
-    Approval, Approvals, Canary, Cohort, Cohorts, Counts, KillSwitches, Linted, Members, OnSwitch,
-    Ops, Outbox, Publishing, TokenInfo, Tokens,
+    Alert, Alerts, Approval, Approvals, Canary, Cohort, Cohorts, Counts, KillSwitches, Linted,
+    Members, OnSwitch, Ops, Outbox, Publishing, TokenInfo, Tokens,
 };
 use crate::wire::experiment::Experiments;
 use crate::wire::problem::ProblemType;
 
 use super::audit::{audit, verify};
-use super::features::features;
 use super::evidence::evidence_look;
+use super::features::features;
 use super::ledger::Ledger;
 use super::plans::plan_look;
-use super::query::number;
+use super::query::{limit, number};
 use super::report::report;
 use super::route::Target;
 use super::write::snapshot;
@@ -86,6 +86,14 @@ pub(super) fn read<S: Store>(
             let tokens = tokens.map(|token| TokenInfo::of(token, now)).collect();
             answer(200, revision, &Tokens { tokens })
         }
+        Call::ReadAlerts => {
+            let limit = limit(request, ALERTS, KEEP_DELIVERED)?;
+            let alerts = ledger.store.newest_alerts(limit)?;
+            let webhook = environment.webhook;
+            let alerts = alerts.into_iter().map(|alert| told(alert, webhook));
+            let alerts = alerts.collect();
+            answer(200, revision, &Alerts { webhook, alerts })
+        }
         Call::ReadAudit => return audit(ledger, request),
         Call::VerifyAudit => answer(200, revision, &verify(ledger)?),
         Call::Lint => answer(200, revision, &linted(&ledger.live, now)?),
@@ -100,6 +108,21 @@ pub(super) fn read<S: Store>(
         }
         _ => answer(200, revision, &ops(ledger, environment)?),
     })
+}
+
+/// Alerts of an answer, if not said.
+const ALERTS: u64 = 50;
+
+fn told(alert: ports::Alert, webhook: bool) -> Alert {
+    let waits = webhook && alert.delivered.is_none();
+    Alert {
+        id: alert.id,
+        at: alert.at,
+        text: alert.text,
+        delivered_at: alert.delivered,
+        attempts: alert.attempts,
+        next_attempt_at: waits.then_some(alert.next),
+    }
 }
 
 pub(super) fn config(live: &Live) -> Result<&Config, Refusal> {

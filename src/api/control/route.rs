@@ -173,6 +173,7 @@ fn try_find(method: &str, parts: &[&str]) -> Result<Found, String> {
         ["admin", "audit"] => read(Call::ReadAudit, Target::None),
         ["admin", "audit", "verify"] => read(Call::VerifyAudit, Target::None),
         ["admin", "explain"] => read(Call::Explain, Target::None),
+        ["admin", "alerts"] => read(Call::ReadAlerts, Target::None),
         ["admin", "lint"] => read(Call::Lint, Target::None),
         ["admin", "config"] => (
             "GET, HEAD, PUT, OPTIONS",

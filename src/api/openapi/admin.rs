@@ -7,8 +7,8 @@ use super::{Answer, Operation, of};
 use crate::auth::permission::Call;
 use crate::core::explain::Explanation;
 use crate::wire::control::{
-    Approvals, Because, Canary, Cohort, Cohorts, DefinedFeatures, KillSwitches, Linted, Members,
-    MintToken, Ops, PutCohort, SetCanary, SetKillSwitches, SetMembers, Tokens, Verified,
+    Alerts, Approvals, Because, Canary, Cohort, Cohorts, DefinedFeatures, KillSwitches, Linted,
+    Members, MintToken, Ops, PutCohort, SetCanary, SetKillSwitches, SetMembers, Tokens, Verified,
 };
 use crate::wire::schema::{AuditPage, ConfigDocument, Text};
 
@@ -282,6 +282,16 @@ fn whole() -> Vec<Operation> {
         )
         .gives::<Linted>("Names, papers, age, and rules that do nothing; the worst first.")
         .fails(&[409]),
+        read(
+            Call::ReadAlerts,
+            "/admin/alerts",
+            "getAlerts",
+            "What people were told, and what waits to be",
+        )
+        .about("Of those that were delivered the newest 200 are kept.")
+        .with(&["alertLimit"])
+        .gives::<Alerts>("The newest first.")
+        .fails(&[400]),
         read(
             Call::ReadOps,
             "/ops/status.json",

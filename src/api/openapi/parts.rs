@@ -4,6 +4,7 @@ use schemars::{JsonSchema as _, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::of;
+use crate::api::ports::KEEP_DELIVERED;
 use crate::core::ids::{CohortName, FlagKey, ReleaseName, Version};
 use crate::wire::body::Reason;
 use crate::wire::schema::{Address, Id};
@@ -247,6 +248,13 @@ pub(super) fn parameters(g: &mut SchemaGenerator) -> Value {
             "limit",
             json!({ "type": "integer", "minimum": 1, "maximum": 10_000 }),
             "Rows: 50 if left out, at most 500; as NDJSON at most 10000, which is usual.",
+        ),
+        (
+            "alertLimit",
+            "query",
+            "limit",
+            json!({ "type": "integer", "minimum": 1, "maximum": KEEP_DELIVERED }),
+            "How many; 50 if left out.",
         ),
         (
             "before",
