@@ -6,11 +6,12 @@ use crate::core::condition::Attribute;
 use crate::core::flags::{Asking, Choice, FeatureSet, Value, Values, evaluate_all};
 use crate::core::snapshot::{FeatureSetId, Snapshot};
 use crate::core::time::Timestamp;
+use crate::wire::etag;
 use crate::wire::problem::ProblemType;
 
 use super::edge::Edge;
 use super::fragments::{Form, Fragments};
-use super::reply::{Answer, Key, Reply, etag, made_from, tag};
+use super::reply::{Answer, Key, Reply, made_from};
 use super::request::{Identity, Request, query_value};
 use super::sticky::Sticky;
 
@@ -64,14 +65,18 @@ pub fn get(edge: &mut Edge, request: &impl Request, release: &str, now: Timestam
     let detail = query_value(request, "detail");
     let answer = if detail.is_some_and(|detail| detail != "0" && detail != "false") {
         let body = detailed(snapshot, set, &choices).unwrap_or_default();
-        let tag = etag(&body);
+        let tag = etag::of_body(&body);
         Answer::Fresh(reply(snapshot, body, tag))
     } else {
         kept.get(Key::Features(id, Values::of(&choices)), || {
             let body = flat(snapshot, fragments, (id, set), &choices);
             // What it is made from, which is shorter: it says only which variants.
             let variants = choices.iter().map(|choice| choice.variant);
-            reply(snapshot, body, tag(&made_from(digest, id, variants)))
+            reply(
+                snapshot,
+                body,
+                etag::of_digest(&made_from(digest, id, variants)),
+            )
         })
     };
     match sticky {

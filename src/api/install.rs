@@ -9,9 +9,10 @@ use crate::core::snapshot::{BuildId, Snapshot};
 use crate::core::sticky::Held;
 use crate::core::time::Timestamp;
 use crate::install::render::{self, Choice, How, Shell};
+use crate::wire::etag;
 
 use super::edge::Edge;
-use super::reply::{Answer, Key, Reply, etag};
+use super::reply::{Answer, Key, Reply};
 use super::reports::note_request;
 use super::request::{Identity, Request};
 use super::sticky::Sticky;
@@ -134,7 +135,7 @@ fn reply(
         Choice::Pinned if !snapshot.is_fallback() => BY_NAME,
         _ => BY_ROLLOUT,
     };
-    let tag = (cache == BY_NAME).then(|| etag(&script));
+    let tag = (cache == BY_NAME).then(|| etag::of_body(&script));
     let reply = Reply::new(200, content_type(), cache, script)
         .signed()
         .with("X-Caro-Version", build.version.to_string())

@@ -18,13 +18,14 @@ use crate::core::ids::FlagKey;
 use crate::core::json::Json;
 use crate::core::snapshot::{FeatureSetId, Snapshot};
 use crate::core::time::Timestamp;
+use crate::wire::etag;
 use crate::wire::ofrep::{BulkMetadata, ErrorCode, Failure, Metadata, Outcome, Success};
 use crate::wire::problem::ProblemType;
 
 use super::edge::Edge;
 use super::exposures::Exposures;
 use super::fragments::{Form, Fragments};
-use super::reply::{Reply, made_from, tag, tags_name};
+use super::reply::{Reply, made_from, tags_name};
 use super::request::Request;
 use super::sticky::Sticky;
 use super::stream::announced;
@@ -201,7 +202,7 @@ fn all(
         .flat_map(|choice| [choice.variant, u8::from(choice.on), choice.reason as u8]);
     // What the answer is made from, which is shorter than the answer. It covers the context as well:
     // other values are other choices.
-    let tag = tag(&made_from(&edge.digest, id, said));
+    let tag = etag::of_digest(&made_from(&edge.digest, id, said));
     let is_known = request
         .header("if-none-match")
         .is_some_and(|tags| tags_name(&tags, &tag));

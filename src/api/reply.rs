@@ -132,12 +132,6 @@ pub fn tags_name(if_none_match: &str, etag: &str) -> bool {
     if_none_match.trim() == "*" || tags.any(|tag| tag.trim().trim_start_matches("W/") == etag)
 }
 
-/// A strong validator of a body.
-pub fn etag(body: &str) -> String {
-    use sha2::{Digest, Sha256};
-    tag(&Sha256::digest(body))
-}
-
 /// Stands for an answer by what it is made from: everything that an edge answers from, whose features
 /// these are, and what is said of each.
 pub fn made_from(edge: &[u8; 32], id: FeatureSetId, said: impl Iterator<Item = u8>) -> [u8; 32] {
@@ -146,12 +140,6 @@ pub fn made_from(edge: &[u8; 32], id: FeatureSetId, said: impl Iterator<Item = u
     parts.extend(id.number().to_be_bytes());
     parts.extend(said);
     Sha256::digest(parts).into()
-}
-
-/// A digest as a tag.
-pub fn tag(digest: &[u8]) -> String {
-    let (half, _) = digest.split_at(digest.len() / 2);
-    format!("\"{}\"", crate::core::decode::to_hex(half))
 }
 
 /// What to do for a request.

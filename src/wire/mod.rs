@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod control;
+pub mod etag;
 pub mod evidence;
 pub mod experiment;
 #[cfg(not(target_arch = "wasm32"))]
