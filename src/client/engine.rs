@@ -174,16 +174,21 @@ impl Engine {
     }
 
     fn ask(&self, cancel: &Cancel) -> Outcome {
-        if !self.is_due() {
+        let is_due = self.is_due();
+        // While nothing is known, what another process is being told at this moment is worth a wait.
+        if !is_due && self.state().good.is_some() {
             return Outcome::NotDue;
         }
         let end = Instant::now() + self.timeout;
-        // Half of the time: a process that has the lock may have been stopped by Ctrl-Z.
+        let patience = match is_due {
+            // Half of the time: a process that has the lock may have been stopped by Ctrl-Z.
+            true => self.timeout / 2,
+            false => self.timeout,
+        };
         let lock = self
             .cache
             .as_ref()
-            .map(|c| c.lock(self.timeout / 2, cancel));
-        let lock = lock.flatten();
+            .and_then(|cache| cache.lock(patience, cancel));
         let is_newer = self.read_cache();
         if !self.is_due() {
             return match is_newer {
