@@ -25,6 +25,7 @@ lint:
 	cargo fetch --quiet --locked
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
+	cargo clippy --quiet --no-default-features --features client --lib --tests --examples -- -D warnings
 	cargo clippy --quiet --lib --tests --target wasm32-unknown-unknown -- -D warnings
 	cargo fmt --check --manifest-path $(CLIENT)/Cargo.toml
 	CARGO_TARGET_DIR=.tools/ofrep-client cargo clippy --quiet --locked --manifest-path $(CLIENT)/Cargo.toml -- -D warnings

@@ -51,6 +51,11 @@ pub use watch::Watch;
 use engine::Engine;
 use fetch::Cancel;
 
+/// README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// A program's flags. Cloning it gives another handle to the same.
 #[derive(Clone)]
 pub struct Client {

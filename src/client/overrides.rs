@@ -137,11 +137,17 @@ impl OverrideFile {
             _ => return Err(OverrideError::Value),
         };
         self.edit(|document| {
-            let features = document.entry("features").or_insert_with(|| {
+            if !document.contains_key("features") {
                 let mut table = Table::new();
-                table.set_implicit(false);
-                Item::Table(table)
-            });
+                // A comment at the end of the file stays above what is added.
+                if let Some(end) = document.trailing().as_str().filter(|end| !end.is_empty()) {
+                    let line = if end.ends_with('\n') { "" } else { "\n" };
+                    table.decor_mut().set_prefix(format!("{end}{line}"));
+                    document.set_trailing("");
+                }
+                document.insert("features", Item::Table(table));
+            }
+            let features = document.entry("features").or_insert(Item::None);
             let Some(features) = features.as_table_like_mut() else {
                 return Err(self.shape("features"));
             };

@@ -428,7 +428,7 @@ fn written(reply: &Reply, body: &[u8], length: usize) -> Vec<u8> {
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = Command::new("gzip");
     let gzip = gzip.arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = gzip.spawn().expect("gzip");
+    let mut child = gzip.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     thread::scope(|scope| {
         scope.spawn(move || stdin.write_all(bytes).unwrap());
