@@ -84,6 +84,23 @@ enum Place {
     Nowhere,
 }
 
+impl Place {
+    fn path(self, usual: fn() -> Option<PathBuf>, notes: &mut Vec<String>) -> Option<PathBuf> {
+        match self {
+            Self::At(path) => Some(path),
+            Self::Nowhere => None,
+            Self::Usual => {
+                let path = usual();
+                if path.is_none() && notes.is_empty() {
+                    let note = "there is no home folder, so nothing is kept or overridden there";
+                    notes.push(note.to_owned());
+                }
+                path
+            }
+        }
+    }
+}
+
 /// Defaults for some platforms.
 #[derive(Debug, Clone)]
 struct ForPlatform {
@@ -311,17 +328,11 @@ impl Builder {
         });
         let platform_table = table(here.map(|entry| (entry.key, entry.value)))?;
 
-        let cache = match self.cache {
-            Place::Usual => platform::cache_dir(),
-            Place::At(folder) => Some(folder),
-            Place::Nowhere => None,
-        };
-        let cache = cache.map(|folder| Cache::new(&folder, &url, self.id.as_deref()));
-        let override_file = match self.overrides {
-            Place::Usual => OverrideFile::default_place(),
-            Place::At(file) => Some(OverrideFile::at(file)),
-            Place::Nowhere => None,
-        };
+        let mut notes = Vec::new();
+        let folder = self.cache.path(platform::cache_dir, &mut notes);
+        let cache = folder.map(|folder| Cache::new(&folder, &url, self.id.as_deref()));
+        let override_file = self.overrides.path(platform::overrides, &mut notes);
+        let override_file = override_file.map(OverrideFile::at);
         let asked = Asked {
             url,
             path,
@@ -335,6 +346,7 @@ impl Builder {
             (millis, self.timeout),
             (cache, override_file),
             (platform_table, defaults),
+            notes,
             self.world,
         )))
     }

@@ -47,6 +47,8 @@ pub(super) struct Engine {
     override_file: Option<OverrideFile>,
     platform: Table,
     defaults: Table,
+    /// Warnings that nothing takes back.
+    notes: Vec<String>,
     world: Arc<dyn World>,
     /// What readers see. Held for as long as it takes to copy a pointer.
     values: RwLock<Arc<Values>>,
@@ -95,6 +97,7 @@ impl Engine {
         (interval_ms, timeout): (u64, Duration),
         (cache, override_file): (Option<Cache>, Option<OverrideFile>),
         (platform, defaults): (Table, Table),
+        notes: Vec<String>,
         world: Arc<dyn World>,
     ) -> Self {
         let engine = Self {
@@ -106,6 +109,7 @@ impl Engine {
             override_file,
             platform,
             defaults,
+            notes,
             world,
             values: RwLock::default(),
             state: Mutex::default(),
@@ -408,12 +412,9 @@ impl Engine {
     }
 
     fn warnings(&self, state: &State, void: &[FlagKey]) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.notes.clone();
         if let (Some(cache), Some(problem)) = (&self.cache, &state.cache_problem) {
             warnings.push(format!("the cache {}: {problem}", cache.path().display()));
-        }
-        if self.cache.is_none() {
-            warnings.push("no cache: nothing is known at the next start".to_owned());
         }
         warnings.extend(state.override_problem.clone());
         warnings.extend(state.overrides.warnings.iter().cloned());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ureq::Agent;
 use ureq::http::Response;
+use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::core::time::Timestamp;
 
@@ -33,8 +34,11 @@ pub(super) fn fetch(
     now: Timestamp,
     cancel: &Cancel,
 ) -> Result<Answer, Failure> {
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
     let mut config = Agent::config_builder()
         .http_status_as_error(false)
+        // The system's certificates: companies have their proxies' there.
+        .tls_config(tls.build())
         // An answer from elsewhere is no answer of this router.
         .max_redirects(0)
         .max_redirects_will_error(false)

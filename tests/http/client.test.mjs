@@ -3,11 +3,14 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createProxy } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
+import { createServer as createTlsServer } from "node:tls";
 import { promisify } from "node:util";
 import { ask, closeConnections } from "../support/http.mjs";
 import { client as admin, tick } from "../support/ledger.mjs";
@@ -121,6 +124,52 @@ test("an answer that another key signed is not believed", async (t) => {
   assert.equal(status.source, "defaults");
   assert.match(status.last_error.message, /not among those that are trusted/);
   assert.equal(values.static_matcher, "true (Default)");
+});
+
+/** A TLS server in front of the router, as get.caro.sh, and a proxy of a company that tunnels to it. */
+async function company(t) {
+  const [key, cert] = [join(home, "key.pem"), join(home, "cert.pem")];
+  const words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=get.caro.sh".split(" ");
+  const names = ["-addext", "subjectAltName=DNS:get.caro.sh", "-addext", "basicConstraints=CA:FALSE"];
+  await promisify(execFile)("openssl", [...words, ...names, "-keyout", key, "-out", cert]);
+  const listen = async (server) => {
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => new Promise((resolve) => server.close(resolve)));
+    return server.address().port;
+  };
+  const joined = (from, to) => {
+    from.pipe(to).pipe(from);
+    from.on("error", () => to.destroy());
+    to.on("error", () => from.destroy());
+  };
+  const { hostname, port } = new URL(router.direct);
+  const tls = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (socket) =>
+    joined(socket, connect(Number(port), hostname)),
+  );
+  tls.on("tlsClientError", () => {});
+  const tlsPort = await listen(tls);
+  const tunnels = [];
+  const proxy = createProxy().on("connect", (request, socket) => {
+    tunnels.push(request.url);
+    socket.write("HTTP/1.1 200 OK\r\n\r\n");
+    joined(socket, connect(tlsPort, "127.0.0.1"));
+  });
+  const proxyPort = await listen(proxy);
+  return { tunnels, cert, env: { CARO_URL: "https://get.caro.sh", https_proxy: `http://127.0.0.1:${proxyPort}` } };
+}
+
+test("behind a company's proxy, with a certificate that the system trusts", async (t) => {
+  const { tunnels, cert, env } = await company(t);
+  const trusting = run(t, { ...env, SSL_CERT_FILE: cert });
+  const { status, values } = await trusting.began();
+  assert.equal(status.last_error, null);
+  assert.deepEqual([status.source, values.static_matcher], ["router", "true (Router)"]);
+  await trusting.end();
+  const doubting = run(t, { ...env, XDG_CACHE_HOME: join(home, "third") });
+  const { status: refused } = await doubting.began();
+  assert.match(refused.last_error.message, /cannot be reached: .*(UnknownIssuer|CA certificates)/);
+  await doubting.end();
+  assert.deepEqual(new Set(tunnels), new Set(["get.caro.sh:443"]));
 });
 
 test("the last good answer outlives the router", async (t) => {
