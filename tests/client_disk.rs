@@ -107,15 +107,15 @@ fn it_is_its_owners_alone_and_names_nobody() {
     assert_eq!(names, [format!("{stem}.json"), format!("{stem}.lock")]);
 }
 
-/// Started every ten seconds for fifty minutes: asked once.
+/// Started every twenty seconds for fifty minutes: asked once.
 #[test]
 fn short_lives_do_not_each_ask() {
     let world = world();
-    for _ in 0..300 {
+    for _ in 0..150 {
         let client = world.client();
         client.refresh();
         assert!(client.bool("flag", false));
-        world.clock.forward(10);
+        world.clock.forward(20);
     }
     assert_eq!(world.router.count(), 1);
     // Nor when the router is down: once or twice in the first minutes.
@@ -375,7 +375,7 @@ fn child() {
             json!({"outcome": outcome, "flag": client.bool("flag", false), "status": client.status()})
         }
         "churn" => {
-            for _ in 0..40 {
+            for _ in 0..20 {
                 clock.forward(2);
                 let client = new().interval(Duration::from_secs(1)).build().unwrap();
                 client.refresh();
