@@ -80,14 +80,22 @@ impl Context {
         if let Some(router) = self.router.get() {
             return Ok(router);
         }
-        let Global { url, timeout, .. } = &self.global;
-        let from_environment = || std::env::var("CARO_ROLLOUT_URL").ok();
-        let url = url.clone().or_else(from_environment);
-        let url = url.filter(|url| !url.is_empty());
-        let url = url.unwrap_or_else(|| DEFAULT_URL.to_owned());
         let token = credentials::token(self.global.token_file.as_deref())?;
-        let router = Router::new(&url, token, Duration::from_secs((*timeout).max(1)))?;
+        let router = Router::new(&self.url(), token, self.timeout())?;
         Ok(self.router.get_or_init(|| router))
+    }
+
+    /// The router's address.
+    pub fn url(&self) -> String {
+        let from_environment = || std::env::var("CARO_ROLLOUT_URL").ok();
+        let url = self.global.url.clone().or_else(from_environment);
+        let url = url.filter(|url| !url.is_empty());
+        url.unwrap_or_else(|| DEFAULT_URL.to_owned())
+    }
+
+    /// How long a call may take, a second at least.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.global.timeout.max(1))
     }
 }
 

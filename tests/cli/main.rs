@@ -12,7 +12,8 @@ mod support;
 
 mod audit;
 mod flags;
+mod local;
 mod people;
-
+mod readme;
 mod rollout;
 mod stop;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use assert_cmd::assert::Assert;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub const ADMIN_TOKEN: &str = "local-admin-token-0123456789";
@@ -36,12 +36,21 @@ impl Router {
     }
 
     pub fn with(config: &Value) -> Self {
+        Self::with_bindings(Some(config), &json!({ "ADMIN_TOKEN": ADMIN_TOKEN }), None)
+    }
+
+    /// `bindings` are variables and secrets; `assets` a folder with static files instead of `www`.
+    pub fn with_bindings(config: Option<&Value>, bindings: &Value, assets: Option<&Path>) -> Self {
         let home = TempDir::new().unwrap();
         let file = home.path().join("config.json");
-        std::fs::write(&file, config.to_string()).unwrap();
+        if let Some(config) = config {
+            std::fs::write(&file, config.to_string()).unwrap();
+        }
         let mut child = Command::new(node())
             .arg("tests/support/serve.mjs")
-            .arg(&file)
+            .args(config.map(|_| &file))
+            .env("ROUTER_BINDINGS", bindings.to_string())
+            .envs(assets.map(|assets| ("ROUTER_ASSETS", assets)))
             .current_dir(root())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -73,7 +82,7 @@ impl Router {
 
     /// Writes to KV as a person would.
     pub fn kv(&mut self, key: &str, value: Option<&str>) {
-        self.order(&serde_json::json!({ "kv": [key, value] }));
+        self.order(&json!({ "kv": [key, value] }));
     }
 
     /// The command line of somebody without a token.

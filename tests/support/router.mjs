@@ -10,6 +10,14 @@ export const ADMIN_TOKEN = "local-admin-token-0123456789";
 
 const WASM = "build/index_bg.wasm";
 
+/** The static files, as wrangler.toml has them. */
+export const ASSETS = {
+  directory: `${root}www`,
+  binding: "ASSETS",
+  routerConfig: { invoke_user_worker_ahead_of_assets: true, has_user_worker: true },
+  assetConfig: { html_handling: "none", not_found_handling: "none" },
+};
+
 /** The options of one router; `overrides` are merged over them (Miniflare's names). */
 export function options(overrides = {}) {
   if (!existsSync(`${root}${WASM}`)) {
@@ -30,12 +38,7 @@ export function options(overrides = {}) {
       STREAM: { className: "Stream", useSQLite: true },
       TALLY: { className: "Tally", useSQLite: true },
     },
-    assets: {
-      directory: `${root}www`,
-      binding: "ASSETS",
-      routerConfig: { invoke_user_worker_ahead_of_assets: true, has_user_worker: true },
-      assetConfig: { html_handling: "none", not_found_handling: "none" },
-    },
+    assets: ASSETS,
     bindings: { ORIGIN: "https://get.caro.sh", ADMIN_TOKEN },
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
     ...overrides,

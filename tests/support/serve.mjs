@@ -1,21 +1,23 @@
 // A router for tests that are not written in JavaScript: prints its addresses as one line of JSON, then takes one
 // order a line ({"kv": [key, value or null]}, {"tick": cron}) and answers each with a line; ends when its input does.
 //
-//   node tests/support/serve.mjs [file with a configuration]
+//   ROUTER_BINDINGS='{"ADMIN_TOKEN": "…"}' node tests/support/serve.mjs [file with a configuration]
+//
+// ROUTER_ASSETS is a folder with static files instead of www.
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { start } from "./router.mjs";
+import { ASSETS, start } from "./router.mjs";
 
 const [file] = process.argv.slice(2);
 const config = file === undefined ? undefined : readFileSync(file, "utf8");
-const router = await start({ config, bindings: { ORIGIN: "https://get.caro.sh", ...given() } });
+const assets = process.env.ROUTER_ASSETS;
+const router = await start({
+  config,
+  bindings: { ORIGIN: "https://get.caro.sh", ...JSON.parse(process.env.ROUTER_BINDINGS) },
+  ...(assets === undefined ? {} : { assets: { ...ASSETS, directory: assets } }),
+});
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 say({ origin: router.origin, direct: router.direct });
-
-/** `[vars]` and secrets, from the environment. */
-function given() {
-  return JSON.parse(process.env.ROUTER_BINDINGS ?? '{"ADMIN_TOKEN": "local-admin-token-0123456789"}');
-}
 
 const orders = {
   kv: async ([key, value]) => {

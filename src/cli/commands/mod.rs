@@ -6,6 +6,7 @@ mod cohort;
 pub mod decision;
 mod flag;
 mod kill_switch;
+mod local;
 mod look;
 mod meta;
 mod plan;
@@ -98,6 +99,9 @@ commands! {
     /// Tokens: list, add, revoke
     #[command(subcommand)]
     Token(token::Token),
+    /// Flags on this machine: its override file
+    #[command(subcommand)]
+    Features(local::Features),
     /// Shell completions
     Completions(meta::Completions),
     /// The manual page
