@@ -147,7 +147,7 @@ describe("the ledger's file", () => {
 
 /** What somebody does to the file, and the row that `verify` names. */
 const TAMPERINGS = [
-  ["a row's text", "UPDATE log SET text = replace(text, '30', '90') WHERE seq = 3", 3],
+  ["a row's text", "UPDATE log SET text = replace(text, '\"percentage\":30', '\"percentage\":90') WHERE seq = 3", 3],
   ["a reason", "UPDATE log SET text = replace(text, 'leaks', 'fine') WHERE seq = 4", 4],
   ["a row's actor column", "UPDATE log SET actor = 'kv' WHERE seq = 4", 4],
   ["a row's hash", "UPDATE log SET hash = prev.hash FROM log AS prev WHERE log.seq = 5 AND prev.seq = 4", 5],
