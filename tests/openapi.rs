@@ -518,6 +518,9 @@ fn answers_of_the_control_api_are_described() {
         ("/admin/explain?ip=none", 400),
         ("/admin/explain?id=a&at=99999", 404),
         ("/ops/status.json", 200),
+        ("/admin/releases", 200),
+        ("/admin/features", 200),
+        ("/admin/whoami", 200),
         ("/admin/lint", 200),
     ] {
         admin("GET", path, none(), status);

@@ -68,7 +68,6 @@ fn table() -> Vec<(Call, &'static str, &'static str, Value, &'static str)> {
         (Call::SetKillSwitches, "POST", "/admin/kill-switches", json!({"canary": true, "reason": "x"}), MANAGER),
         (Call::ReadCanary, "GET", "/admin/canary", Value::Null, EVERYBODY),
         (Call::SetCanary, "POST", "/admin/canary", json!({"enabled": false, "confirm": true}), MANAGER),
-        (Call::ReadFeatures, "GET", "/admin/features", Value::Null, EVERYBODY),
         (Call::ReadCohorts, "GET", "/admin/cohorts", Value::Null, EVERYBODY),
         (Call::ReadCohorts, "GET", "/admin/cohorts/internal_test/members", Value::Null, EVERYBODY),
         (Call::PutCohort, "PUT", "/admin/cohorts/friends", json!({"percentage": 1}), MANAGER),
@@ -87,6 +86,9 @@ fn table() -> Vec<(Call, &'static str, &'static str, Value, &'static str)> {
         (Call::ReadConfig, "GET", "/admin/config", Value::Null, MANAGER),
         (Call::PutConfig, "PUT", "/admin/config?confirm=1", serde_json::from_str(&support::document(&rules())).unwrap(), MANAGER),
         (Call::Lint, "GET", "/admin/lint", Value::Null, EVERYBODY),
+        (Call::ReadReleases, "GET", "/admin/releases", Value::Null, EVERYBODY),
+        (Call::ReadFeatures, "GET", "/admin/features", Value::Null, EVERYBODY),
+        (Call::WhoAmI, "GET", "/admin/whoami", Value::Null, EVERYBODY),
         (Call::ReadOps, "GET", "/ops/status.json", Value::Null, EVERYBODY),
     ]
 }

@@ -1,9 +1,12 @@
 //! Which role may make which call (seed 001, "Access Control").
 
+use serde::Serialize;
+
 use crate::core::role::Role;
 
 /// A call of the control API, as far as permission goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Call {
     SetRelease,
     PutRelease,
@@ -21,7 +24,6 @@ pub enum Call {
     Evaluate,
     Signal,
     ReadReport,
-    ReadFeatures,
     ReadEvidence,
     SetFeatures,
     ReadExperiments,
@@ -46,12 +48,15 @@ pub enum Call {
     PutConfig,
     ReadOps,
     ReadAlerts,
+    ReadReleases,
+    ReadFeatures,
+    WhoAmI,
     Lint,
 }
 
 /// Every call with the roles that may make it, the least of them last. A release manager may make
 /// each.
-pub const PERMISSIONS: [(Call, &[Role]); 42] = {
+pub const PERMISSIONS: [(Call, &[Role]); 44] = {
     use Role::{Bot, Engineer, EngineeringLead, ReleaseManager, Viewer};
     const MANAGER: &[Role] = &[ReleaseManager];
     const LEAD: &[Role] = &[ReleaseManager, EngineeringLead];
@@ -78,7 +83,6 @@ pub const PERMISSIONS: [(Call, &[Role]); 42] = {
         (Call::Evaluate, BOT),
         (Call::Signal, SIGNALS),
         (Call::ReadReport, EVERYBODY),
-        (Call::ReadFeatures, EVERYBODY),
         (Call::ReadEvidence, EVERYBODY),
         // An engineer's are checked one by one: `core::ledger::features`.
         (Call::SetFeatures, FEATURES),
@@ -105,6 +109,9 @@ pub const PERMISSIONS: [(Call, &[Role]); 42] = {
         (Call::PutConfig, MANAGER),
         (Call::ReadOps, EVERYBODY),
         (Call::ReadAlerts, EVERYBODY),
+        (Call::ReadReleases, EVERYBODY),
+        (Call::ReadFeatures, EVERYBODY),
+        (Call::WhoAmI, EVERYBODY),
         (Call::Lint, EVERYBODY),
     ]
 };

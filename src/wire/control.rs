@@ -6,7 +6,6 @@ use crate::core::config::State;
 use crate::core::decode::Problem;
 use crate::core::ids::{CohortName, FlagKey, Percentage, Version};
 use crate::core::impact::{FeatureImpact, Impact};
-use crate::core::json::Json;
 use crate::core::ledger::Mark;
 use crate::core::ledger::event::{Actor, Drain, Proposal, Token};
 use crate::core::ledger::kv::Landed;
@@ -255,26 +254,6 @@ impl From<&Proposal> for Approval {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Approvals {
     pub approvals: Vec<Approval>,
-}
-
-/// `GET /admin/features`.
-#[derive(Debug, Default, Serialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-pub struct DefinedFeatures<'a> {
-    pub features: Vec<DefinedFeature<'a>>,
-}
-
-/// A feature as it was written.
-#[derive(Debug, Serialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-pub struct DefinedFeature<'a> {
-    /// Whose feature it is; `*`: every release's.
-    pub release: &'a str,
-    pub key: &'a str,
-    /// By a kill switch.
-    pub killed: bool,
-    /// As in the configuration. Of who is denied only labels are there.
-    pub definition: Json,
 }
 
 /// `GET /admin/kill-switches`.

@@ -1,6 +1,7 @@
 //! The bodies that are sent and received, as serde types.
 
 pub mod body;
+pub mod console;
 pub mod control;
 pub mod etag;
 pub mod evidence;

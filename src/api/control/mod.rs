@@ -4,8 +4,8 @@
 mod apply;
 mod approval;
 mod audit;
+mod console;
 pub mod evidence;
-mod features;
 pub mod ledger;
 mod outbox;
 pub mod plans;
@@ -221,6 +221,9 @@ fn try_handle<S: Store>(
         return Err(refusal);
     }
     query::check(request, call)?;
+    if call == Call::WhoAmI {
+        return Ok(console::who(ledger, &actor, role));
+    }
     if is_read(call) {
         return read::read(ledger, request, call, &target, environment);
     }
@@ -231,7 +234,6 @@ fn is_read(call: Call) -> bool {
     matches!(
         call,
         Call::ReadKillSwitches
-            | Call::ReadFeatures
             | Call::ReadCanary
             | Call::ReadCohorts
             | Call::ReadApprovals
@@ -241,6 +243,9 @@ fn is_read(call: Call) -> bool {
             | Call::Explain
             | Call::ReadConfig
             | Call::ReadOps
+            | Call::ReadReleases
+            | Call::ReadFeatures
+            | Call::WhoAmI
             | Call::Lint
             | Call::ReadExperiments
             | Call::ReadPlan

@@ -23,8 +23,8 @@ use crate::wire::experiment::Experiments;
 use crate::wire::problem::ProblemType;
 
 use super::audit::{audit, verify};
+use super::console::{features, releases};
 use super::evidence::evidence_look;
-use super::features::features;
 use super::ledger::Ledger;
 use super::plans::plan_look;
 use super::query::{limit, number};
@@ -45,7 +45,6 @@ pub(super) fn read<S: Store>(
     let revision = state.revision;
     Ok(match call {
         Call::ReadKillSwitches => answer(200, revision, &kill_switches(state, now)),
-        Call::ReadFeatures => answer(200, revision, &features(&ledger.live)?),
         Call::ReadCanary => {
             let config = config(&ledger.live)?;
             let allowlist = items(&state.document, &["canary", "allowlist"]);
@@ -97,6 +96,8 @@ pub(super) fn read<S: Store>(
         Call::ReadAudit => return audit(ledger, request),
         Call::VerifyAudit => answer(200, revision, &verify(ledger)?),
         Call::Lint => answer(200, revision, &linted(&ledger.live, now)?),
+        Call::ReadReleases => return releases(ledger),
+        Call::ReadFeatures => features(ledger),
         Call::Explain => return explained(ledger, request, now),
         Call::ReadConfig => {
             let Some(text) = state.published() else {

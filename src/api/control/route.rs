@@ -125,7 +125,6 @@ fn try_find(method: &str, parts: &[&str]) -> Result<Found, String> {
             }),
         ),
         ["ops", "status.json"] => read(Call::ReadOps, Target::None),
-        ["admin", "features"] => read(Call::ReadFeatures, Target::None),
         ["admin", "kill-switches"] => {
             read_post(Call::ReadKillSwitches, Call::SetKillSwitches, Target::None)
         }
@@ -174,6 +173,9 @@ fn try_find(method: &str, parts: &[&str]) -> Result<Found, String> {
         ["admin", "audit", "verify"] => read(Call::VerifyAudit, Target::None),
         ["admin", "explain"] => read(Call::Explain, Target::None),
         ["admin", "alerts"] => read(Call::ReadAlerts, Target::None),
+        ["admin", "releases"] => read(Call::ReadReleases, Target::None),
+        ["admin", "features"] => read(Call::ReadFeatures, Target::None),
+        ["admin", "whoami"] => read(Call::WhoAmI, Target::None),
         ["admin", "lint"] => read(Call::Lint, Target::None),
         ["admin", "config"] => (
             "GET, HEAD, PUT, OPTIONS",

@@ -6,9 +6,10 @@ use super::calls::{REVISION, changed, read, write};
 use super::{Answer, Operation, of};
 use crate::auth::permission::Call;
 use crate::core::explain::Explanation;
+use crate::wire::console::{Definitions, Releases, WhoAmI};
 use crate::wire::control::{
-    Alerts, Approvals, Because, Canary, Cohort, Cohorts, DefinedFeatures, KillSwitches, Linted,
-    Members, MintToken, Ops, PutCohort, SetCanary, SetKillSwitches, SetMembers, Tokens, Verified,
+    Alerts, Approvals, Because, Canary, Cohort, Cohorts, KillSwitches, Linted, Members, MintToken,
+    Ops, PutCohort, SetCanary, SetKillSwitches, SetMembers, Tokens, Verified,
 };
 use crate::wire::schema::{AuditPage, ConfigDocument, Text};
 
@@ -29,14 +30,6 @@ fn switches() -> Vec<Operation> {
             )
     };
     vec![
-        read(
-            Call::ReadFeatures,
-            "/admin/features",
-            "listFeatures",
-            "Every feature as it was written",
-        )
-        .gives::<DefinedFeatures<'static>>("The features.")
-        .fails(&[409]),
         read(
             Call::ReadKillSwitches,
             "/admin/kill-switches",
@@ -292,6 +285,28 @@ fn whole() -> Vec<Operation> {
         .with(&["alertLimit"])
         .gives::<Alerts>("The newest first.")
         .fails(&[400]),
+        read(
+            Call::ReadReleases,
+            "/admin/releases",
+            "getReleases",
+            "Every release as the ledger has it",
+        )
+        .gives::<Releases<'static>>("The releases, the newest first.")
+        .fails(&[409]),
+        read(
+            Call::ReadFeatures,
+            "/admin/features",
+            "getDefinitions",
+            "Every feature as it is written",
+        )
+        .gives::<Definitions<'static>>("The features, by release."),
+        read(
+            Call::WhoAmI,
+            "/admin/whoami",
+            "whoAmI",
+            "Whose token it is, and what it may be used for",
+        )
+        .gives::<WhoAmI<'static, Call>>("The token's holder."),
         read(
             Call::ReadOps,
             "/ops/status.json",
