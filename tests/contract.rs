@@ -131,7 +131,7 @@ impl Received {
             Answer::Asset(path) => return Self::file(path),
             Answer::Evaluate | Answer::Report | Answer::Evidence => panic!("it was evaluated"),
             Answer::Stream => panic!("streams are tested on workerd"),
-            Answer::AskLedger => panic!("the ledger was asked already"),
+            Answer::AskLedger | Answer::AskHistory => panic!("the ledger was asked already"),
             Answer::Control => panic!("{} {} is in control.json", request.method, request.url),
         };
         let Reply { headers, body, .. } = reply;

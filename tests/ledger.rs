@@ -404,7 +404,7 @@ fn the_largest_document_can_be_stopped() {
     assert!(own.config().is_ok());
 }
 
-/// The layout of what is stored. A change of it has to be meant: a new `SCHEMA`, and a migration.
+/// What rows and states mean. A change of it has to be meant: a new `SCHEMA`, and what reads the old one.
 #[test]
 fn the_stored_layout_is_pinned() {
     assert_eq!(caro_edge::core::ledger::SCHEMA, 1);

@@ -16,6 +16,7 @@ use crate::wire::looks::LedgerLook;
 use super::asks::Asks;
 use super::exposures::Exposures;
 use super::fragments::Fragments;
+use super::history::History;
 use super::install;
 use super::reply::Kept;
 use super::reports::Reports;
@@ -117,6 +118,8 @@ pub struct Edge {
     pub config_problems: Vec<Problem>,
     /// What the ledger said of itself last, or why it said nothing.
     pub ledger: Option<(Result<LedgerLook, String>, Timestamp)>,
+    /// What it said of what happened.
+    pub history: History,
     config: Option<Config>,
     /// SHA-256 of its text.
     text_digest: [u8; 32],
@@ -158,6 +161,7 @@ impl Edge {
             read_error: None,
             config_problems: Vec::new(),
             ledger: None,
+            history: History::default(),
             config: None,
             seen: None,
             stop: None,

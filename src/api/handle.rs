@@ -7,6 +7,7 @@ use crate::wire::problem::ProblemType;
 
 use super::control::route::is_control;
 use super::edge::Edge;
+use super::history::{Form, Turn};
 use super::outcomes::{self, Report};
 use super::reply::{Answer, Reply};
 use super::request::Request;
@@ -39,6 +40,10 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
         Route::Rollout(release) => looks::rollout(edge, release),
         Route::Features(release) => features::get(edge, request, release, now),
         Route::Status => looks::status(edge, now),
+        Route::History(form) => match edge.history.fresh(form, edge.snapshot.revision, now) {
+            Some(reply) => Answer::Fresh(reply),
+            None => return Answer::AskHistory,
+        },
         Route::Health | Route::Metrics if edge.wants_ledger(now) => return Answer::AskLedger,
         Route::Health => looks::health(edge, now),
         Route::Metrics => metrics::metrics(edge, now),
@@ -116,6 +121,19 @@ pub fn report(
     outcomes::report(edge, request, name, body, now)
 }
 
+/// What a request for the history does next, that came at `since`.
+pub fn history(edge: &mut Edge, request: &impl Request, since: Timestamp, now: Timestamp) -> Turn {
+    let form = match route(request.path()) {
+        Route::History(form) => form,
+        _ => Form::Json,
+    };
+    let known = edge.snapshot.revision;
+    match edge.history.turn(form, known, since, now) {
+        Turn::Serve(reply) => Turn::Serve(unless_known(request, reply)),
+        other => other,
+    }
+}
+
 /// Whether the client says that it reads HTML. Its user agent is never asked.
 fn wants_html(request: &impl Request) -> bool {
     request
@@ -125,26 +143,29 @@ fn wants_html(request: &impl Request) -> bool {
 
 /// 304 instead of what the client has already.
 fn not_modified(edge: &Edge, request: &impl Request, answer: Answer) -> Answer {
-    let reply = match &answer {
-        Answer::Kept(id) => edge.kept.reply(*id),
-        Answer::Fresh(reply) => Some(reply),
-        _ => None,
-    };
-    let is_known = reply.is_some_and(|reply| {
-        reply.header("ETag").is_some()
-            && request
-                .header("if-none-match")
-                .is_some_and(|tags| reply.is_match(&tags))
-    });
     match answer {
-        Answer::Kept(id) if is_known => Answer::NotModified(id),
-        Answer::Fresh(mut reply) if is_known => {
-            reply.status = 304;
-            reply.body.clear();
-            Answer::Fresh(reply)
+        Answer::Kept(id) if edge.kept.reply(id).is_some_and(|r| has(request, r)) => {
+            Answer::NotModified(id)
         }
+        Answer::Fresh(reply) => Answer::Fresh(unless_known(request, reply)),
         other => other,
     }
+}
+
+/// Whether the client has an answer already.
+fn has(request: &impl Request, reply: &Reply) -> bool {
+    reply.header("ETag").is_some()
+        && request
+            .header("if-none-match")
+            .is_some_and(|tags| reply.is_match(&tags))
+}
+
+fn unless_known(request: &impl Request, mut reply: Reply) -> Reply {
+    if has(request, &reply) {
+        reply.status = 304;
+        reply.body.clear();
+    }
+    reply
 }
 
 fn wrong_method(edge: &Edge, route: &Route<'_>) -> Reply {

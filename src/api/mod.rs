@@ -8,6 +8,7 @@ pub mod exposures;
 pub mod features;
 pub mod fragments;
 pub mod handle;
+pub mod history;
 pub mod install;
 pub mod looks;
 pub mod metrics;

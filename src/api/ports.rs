@@ -81,6 +81,8 @@ pub struct Batch {
     pub row: Option<Stored>,
     /// Which row that is, kept apart from the log.
     pub head: Option<String>,
+    /// What anybody may know of a row, by its number: see [`crate::core::history`].
+    pub history: Vec<(u64, String)>,
     /// A state's text, after the row with this number.
     pub checkpoint: Option<(u64, String)>,
     /// New ones.
@@ -102,6 +104,8 @@ pub trait Store {
     fn checkpoint(&self, seq: u64) -> Result<Option<(u64, String)>, StoreError>;
     /// Rows after `seq`, oldest first.
     fn rows(&self, after: u64, limit: u64) -> Result<Vec<Stored>, StoreError>;
+    /// What was written as batches' `history`, the newest rows first.
+    fn history(&self, limit: u64) -> Result<Vec<String>, StoreError>;
     fn search(&self, search: &Search) -> Result<Vec<Stored>, StoreError>;
     /// What was written last as a batch's `head`.
     fn head(&self) -> Result<Option<String>, StoreError>;

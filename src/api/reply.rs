@@ -157,6 +157,8 @@ pub enum Answer {
     Control,
     /// Have the ledger look at itself, then ask again.
     AskLedger,
+    /// Have [`super::handle::history`] say whether to ask the ledger, until it has an answer.
+    AskHistory,
     /// Read the body, then ask [`super::handle::evaluate`].
     Evaluate,
     /// Read the body, then ask [`super::handle::report`].

@@ -4,6 +4,8 @@
 use crate::core::decide::Selector;
 use crate::install::render::Shell;
 
+use super::history::Form;
+
 /// What a path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route<'p> {
@@ -30,6 +32,8 @@ pub enum Route<'p> {
     /// What clients tell of themselves.
     ClientEvents,
     Status,
+    /// What happened, for programs or for feed readers.
+    History(Form),
     Health,
     Metrics,
     /// The public keys of signatures.
@@ -99,6 +103,8 @@ pub fn route(path: &str) -> Route<'_> {
         ["install.sh"] => Route::Install(Shell::Sh),
         ["install.ps1"] => Route::Install(Shell::PowerShell),
         ["status.json"] => Route::Status,
+        ["history.json"] => Route::History(Form::Json),
+        ["feed.atom"] => Route::History(Form::Atom),
         ["health"] => Route::Health,
         ["metrics"] => Route::Metrics,
         ["robots.txt" | "openapi.json"] => Route::Asset(path),

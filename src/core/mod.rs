@@ -13,6 +13,7 @@ pub mod experiment;
 pub mod explain;
 pub mod flags;
 pub mod gate;
+pub mod history;
 pub mod identity;
 pub mod ids;
 pub mod impact;

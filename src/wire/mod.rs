@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod experiment;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod flag_schema;
+pub mod history;
 pub mod looks;
 pub mod ofrep;
 pub mod plan;

@@ -104,6 +104,7 @@ pub enum Later {
     Asset(String),
     Control,
     AskLedger,
+    AskHistory,
     Evaluate,
     Report,
     Evidence,
@@ -128,6 +129,7 @@ pub fn respond(
         Answer::Asset(path) => Ok(Err(Later::Asset(path))),
         Answer::Control => Ok(Err(Later::Control)),
         Answer::AskLedger => Ok(Err(Later::AskLedger)),
+        Answer::AskHistory => Ok(Err(Later::AskHistory)),
         Answer::Evaluate => Ok(Err(Later::Evaluate)),
         Answer::Report => Ok(Err(Later::Report)),
         Answer::Evidence => Ok(Err(Later::Evidence)),
@@ -153,6 +155,7 @@ pub fn unsigned(edge: &Edge, answer: Answer, head: bool) -> Result<JsValue, JsVa
         Answer::Asset(_)
         | Answer::Control
         | Answer::AskLedger
+        | Answer::AskHistory
         | Answer::Evaluate
         | Answer::Report
         | Answer::Evidence

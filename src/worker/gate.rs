@@ -24,7 +24,7 @@ use super::convert::{Incoming, JsInit, respond_with};
 use super::evidence::{ADD, CHART, READ as READ_EVIDENCE};
 use super::js::{Fetcher, Namespace, RateLimit, binding, object, read_body};
 use super::kv::{settled, within};
-use super::ledger::{CURRENT, LAST_GOOD, LOOK, TICK};
+use super::ledger::{CURRENT, HISTORY, LAST_GOOD, LOOK, TICK};
 use super::tally::{COUNT, READ};
 
 /// How long the ledger may take over a call. A stop waits for KV.
@@ -132,6 +132,11 @@ pub async fn look(env: &Env) -> Result<LedgerLook, String> {
 /// The configuration that the ledger published last.
 pub async fn last_good(env: &Env) -> Option<String> {
     ask(env, LAST_GOOD).await.ok()
+}
+
+/// What anybody may know of what happened.
+pub async fn history(env: &Env) -> Option<String> {
+    ask(env, HISTORY).await.ok()
 }
 
 /// The tally of an experiment.

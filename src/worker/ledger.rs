@@ -19,7 +19,6 @@ use crate::api::ports::StoreError;
 use crate::api::reply::Reply;
 use crate::api::request::Request;
 use crate::auth::token::{MIN_ADMIN_BYTES, TokenHash};
-use crate::core::decode::Problem;
 use crate::core::experiment::tally::Counts;
 use crate::core::ledger::kv::{Put, Seen};
 use crate::core::time::Timestamp;
@@ -56,6 +55,7 @@ pub const TICK: &str = "/__ledger/tick";
 pub const LOOK: &str = "/__ledger/look";
 pub const LAST_GOOD: &str = "/__ledger/last-good";
 pub const CURRENT: &str = "/__ledger/current";
+pub const HISTORY: &str = "/__ledger/history";
 
 /// One thing that only one task may do at a time, unless it died over it.
 #[derive(Default)]
@@ -158,11 +158,12 @@ impl Inner {
                 self.deliver().await;
                 json(200, String::new())
             }
-            LOOK => self.look_reply(),
+            LOOK => told(self.look()),
             CURRENT => match self.with(|ledger| Ok(ledger.current())) {
                 Ok(current) => json(200, serde_json::to_string(&current).unwrap_or_default()),
                 Err(_) => json(404, String::new()),
             },
+            HISTORY => told(self.with(|ledger| ledger.history(now()))),
             LAST_GOOD => match self.with(|ledger| Ok(ledger.live.state.published())) {
                 Ok(Some(text)) => json(200, text),
                 Ok(None) | Err(_) => json(404, String::new()),
@@ -172,16 +173,10 @@ impl Inner {
         respond_with(&reply, incoming.is_head())
     }
 
-    fn look_reply(&self) -> Reply {
+    fn look(&self) -> Result<String, StoreError> {
         let webhook = self.webhook().is_some();
-        let look = self.with(|ledger| control::serve::look(ledger, webhook, now()));
-        match look {
-            Ok(look) => json(200, serde_json::to_string(&look).unwrap_or_default()),
-            Err(e) => {
-                log(&e.0);
-                unavailable()
-            }
-        }
+        let look = self.with(|ledger| control::serve::look(ledger, webhook, now()))?;
+        Ok(serde_json::to_string(&look).unwrap_or_default())
     }
 
     async fn call(
@@ -475,6 +470,17 @@ fn json(status: u16, body: String) -> Reply {
     Reply::new(status, "application/json", "no-store", body)
 }
 
+/// What the Worker is told.
+fn told(text: Result<String, StoreError>) -> Reply {
+    text.map_or_else(
+        |e| {
+            log(&e.0);
+            unavailable()
+        },
+        |text| json(200, text),
+    )
+}
+
 fn unavailable() -> Reply {
     Reply::problem(
         ProblemType::LedgerUnavailable,
@@ -486,13 +492,4 @@ fn unavailable() -> Reply {
 /// For whoever runs the Worker: never a request's content.
 fn log(what: &str) {
     worker::console_error!("ledger: {what}");
-}
-
-/// What is wrong with the secrets, for `/health`.
-pub fn secret_problems(env: &Env) -> Option<Problem> {
-    let token = variable(env, "ADMIN_TOKEN")?;
-    (token.len() < MIN_ADMIN_BYTES).then(|| Problem {
-        path: "/ADMIN_TOKEN".to_owned(),
-        message: format!("is not used: it must be at least {MIN_ADMIN_BYTES} characters long"),
-    })
 }

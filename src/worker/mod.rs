@@ -27,12 +27,14 @@ use worker::{Context, Delay, Env, worker_sys};
 
 use crate::api::edge::{Edge, Next};
 use crate::api::handle::{self, evaluate, handle, report};
+use crate::api::history::Turn;
 use crate::api::ofrep::MAX_BODY_BYTES;
 use crate::api::reply::Answer;
 use crate::api::reports;
 use crate::api::request::Request;
 use crate::api::signing::{Signing, is_signed, prepare};
 use crate::api::stream::told;
+use crate::auth::token::MIN_ADMIN_BYTES;
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
 use crate::core::time::Timestamp;
@@ -42,6 +44,9 @@ use js::{promise, read_body};
 
 /// For how long an isolate gathers what it sees of experiments before it is sent.
 const GATHER: Duration = Duration::from_secs(1);
+
+/// Between two looks at whether another request has what this one waits for.
+const AGAIN: Duration = Duration::from_millis(25);
 
 thread_local! {
     /// One isolate's state. It is borrowed only between awaits.
@@ -222,6 +227,7 @@ async fn wait(
             };
             return convert::respond_with(&reply, false);
         }
+        Later::AskHistory => return history(&incoming, &env).await,
         Later::Evidence => return evidence(&incoming, &request, &env).await,
         Later::Sign(answer) => return signed(answer, &incoming, &env).await,
         Later::AskLedger => {
@@ -235,6 +241,25 @@ async fn wait(
         }
     };
     convert::asset(incoming, env, path).await
+}
+
+/// Answers what the ledger knows of what happened. A promise of another request cannot be awaited, so who waits for one
+/// that asks looks again.
+async fn history(incoming: &Incoming, env: &Env) -> Result<JsValue, JsValue> {
+    let since = now();
+    loop {
+        let turn = with_edge(env, |edge| handle::history(edge, incoming, since, now()));
+        match turn {
+            Turn::Serve(reply) => return convert::respond_with(&reply, incoming.is_head()),
+            Turn::Ask => {
+                let answer = gate::history(env).await;
+                with_edge(env, |edge| {
+                    edge.history.took(answer, &edge.defaults.origin, now());
+                });
+            }
+            Turn::Wait => Delay::from(AGAIN).await,
+        }
+    }
 }
 
 /// Takes a report and answers when it is safe.
@@ -327,8 +352,17 @@ async fn load(env: &Env, ctx: &JsValue) {
 /// What `[vars]` say, and what is wrong with them and the secrets.
 fn defaults(env: &Env) -> (Defaults, Vec<Problem>) {
     let (defaults, mut problems) = Defaults::from_vars(|name| variable(env, name));
-    problems.extend(ledger::secret_problems(env));
+    problems.extend(secret_problems(env));
     (defaults, problems)
+}
+
+/// What is wrong with the secrets, for `/health`.
+fn secret_problems(env: &Env) -> Option<Problem> {
+    let token = variable(env, "ADMIN_TOKEN")?;
+    (token.len() < MIN_ADMIN_BYTES).then(|| Problem {
+        path: "/ADMIN_TOKEN".to_owned(),
+        message: format!("is not used: it must be at least {MIN_ADMIN_BYTES} characters long"),
+    })
 }
 
 fn with_edge<T>(env: &Env, f: impl FnOnce(&mut Edge) -> T) -> T {

@@ -6,27 +6,29 @@ use wasm_bindgen::prelude::*;
 use crate::api::ports::{
     Alert, AlertCounts, Batch, Delivery, KEEP_DELIVERED, Search, Store, StoreError, Stored,
 };
-use crate::core::ledger::SCHEMA;
 
 use super::js::Storage;
 use super::sql::{Rows, Writes, as_text, as_time, as_u64, ask, ask_with, number, some_time, time};
 
 /// What leads from each version of the tables to the next. Append to this; never change what was
 /// released. The number of those carried out is in `meta`.
-const MIGRATIONS: [&[&str]; SCHEMA as usize] = [&[
-    "CREATE TABLE log (seq INTEGER PRIMARY KEY, revision INTEGER NOT NULL, at INTEGER NOT NULL, \
+const MIGRATIONS: [&[&str]; 2] = [
+    &[
+        "CREATE TABLE log (seq INTEGER PRIMARY KEY, revision INTEGER NOT NULL, at INTEGER NOT NULL, \
      actor TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL, text TEXT NOT NULL, \
      hash TEXT NOT NULL)",
-    "CREATE INDEX log_revision ON log (revision)",
-    "CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, text TEXT NOT NULL)",
-    "CREATE TABLE answer (key TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL)",
-    "CREATE INDEX answer_at ON answer (at)",
-    "CREATE TABLE alert (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, \
+        "CREATE INDEX log_revision ON log (revision)",
+        "CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+        "CREATE TABLE answer (key TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL)",
+        "CREATE INDEX answer_at ON answer (at)",
+        "CREATE TABLE alert (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, \
      text TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL, \
      delivered INTEGER, error TEXT)",
-    "CREATE INDEX alert_waiting ON alert (next) WHERE delivered IS NULL",
-    "CREATE TABLE published (revision INTEGER PRIMARY KEY, hash TEXT NOT NULL)",
-]];
+        "CREATE INDEX alert_waiting ON alert (next) WHERE delivered IS NULL",
+        "CREATE TABLE published (revision INTEGER PRIMARY KEY, hash TEXT NOT NULL)",
+    ],
+    &["CREATE TABLE history (seq INTEGER PRIMARY KEY, text TEXT NOT NULL)"],
+];
 
 /// The tables.
 pub struct SqlStore {
@@ -146,6 +148,12 @@ impl Store for SqlStore {
         Ok(stored(&self.query(&text, [number(after), number(limit)])?))
     }
 
+    fn history(&self, limit: u64) -> Result<Vec<String>, StoreError> {
+        let text = "SELECT text FROM history ORDER BY seq DESC LIMIT ?";
+        let rows = self.query(text, [number(limit)])?;
+        Ok(rows.iter().map(|row| as_text(row.first())).collect())
+    }
+
     fn search(&self, search: &Search) -> Result<Vec<Stored>, StoreError> {
         let mut text = format!("{COLUMNS} WHERE 1");
         let values = Array::new();
@@ -246,6 +254,12 @@ impl Store for SqlStore {
                     row.text.as_str().into(),
                     row.hash.as_str().into(),
                 ],
+            );
+        }
+        for (seq, text) in &batch.history {
+            writes.add(
+                "INSERT INTO history (seq, text) VALUES (?, ?)",
+                [number(*seq), text.as_str().into()],
             );
         }
         if let Some((seq, text)) = &batch.checkpoint {

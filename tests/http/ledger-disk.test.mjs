@@ -72,6 +72,7 @@ const LAYOUT = {
     column("text", "TEXT", { required: true }),
     column("hash", "TEXT", { required: true }),
   ],
+  history: [column("seq", "INTEGER", { key: true }), column("text", "TEXT", { required: true })],
   checkpoint: [column("seq", "INTEGER", { key: true }), column("text", "TEXT", { required: true })],
   answer: [
     column("key", "TEXT", { key: true }),
@@ -114,7 +115,7 @@ describe("the ledger's file", () => {
       const indices = database.prepare("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL").all();
       assert.deepEqual(indices.map(({ name }) => name).sort(), ["alert_waiting", "answer_at", "log_revision"]);
       const meta = database.prepare("SELECT value FROM meta WHERE key = 'schema'").get();
-      assert.equal(meta.value, "1");
+      assert.equal(meta.value, "2");
     });
   });
 
@@ -172,9 +173,33 @@ for (const [name, sql, row] of TAMPERINGS) {
   });
 }
 
+test("a file of the first layout is brought up to this one, with what can be known of before", async () => {
+  const { path } = await kept();
+  open(path, (database) => database.exec("DROP TABLE history; UPDATE meta SET value = '1' WHERE key = 'schema'"));
+  const router = await startOn(path);
+  try {
+    const { json } = await call(router.direct, undefined, "GET", "/history.json");
+    assert.deepEqual(
+      json.changes.map(({ text }) => text),
+      [
+        "v1.1.0-beta: emergency stop",
+        "v1.1.0-beta: 25 % → 30 %",
+        "the stable version is 1.0.4; v1.1.0-beta: version 1.1.0-beta.2 at 25 %",
+      ],
+    );
+    await isSound(router);
+  } finally {
+    await router.end();
+  }
+  open(path, (database) => {
+    assert.equal(database.prepare("SELECT count(*) AS n FROM history").get().n, 3);
+    assert.equal(database.prepare("SELECT value FROM meta WHERE key = 'schema'").get().value, "2");
+  });
+});
+
 test("a file of a newer router is not touched: the ledger is unavailable, the edge serves on", async () => {
   const { path } = await kept();
-  open(path, (database) => database.exec("UPDATE meta SET value = '2' WHERE key = 'schema'"));
+  open(path, (database) => database.exec("UPDATE meta SET value = '3' WHERE key = 'schema'"));
   const router = await startOn(path);
   try {
     const answer = await call(router.direct, ADMIN_TOKEN, "POST", "/features/*", { something: true });
@@ -189,7 +214,7 @@ test("a file of a newer router is not touched: the ledger is unavailable, the ed
   }
   open(path, (database) => {
     assert.equal(database.prepare("SELECT count(*) AS n FROM log").get().n, 6);
-    database.exec("UPDATE meta SET value = '1' WHERE key = 'schema'");
+    database.exec("UPDATE meta SET value = '2' WHERE key = 'schema'");
   });
   const again = await startOn(path);
   try {

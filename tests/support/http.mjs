@@ -82,6 +82,8 @@ export function keepsPromises({ status, headers, body, text }, what, method = "G
     }
   } else if (headers["content-type"] === "application/x-pem-file") {
     assert.match(text, /^-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=]+\n-----END PUBLIC KEY-----\n$/, what);
+  } else if (headers["content-type"] === "application/atom+xml; charset=utf-8") {
+    assert.match(text, /^<\?xml version="1\.0" encoding="utf-8"\?>\n<feed .*<\/feed>\n$/s, `${what}: no feed`);
   } else if (headers["content-type"] === METRICS) {
     assert.match(text, /^[^\0\r]*\n$/, `${what}: not lines`);
   } else {

@@ -4,17 +4,18 @@
 // POST /__control takes JSON, every member optional:
 //   reads: {key: fault}   what reads of a key do from now on: {error: text, delay: ms}
 //   writes: {key: fault}  the same for writes and deletes
+//   history: fault         the same for what the ledger is asked for the public history
 //   advance: ms           moves the clock, the edge's and the ledger's; alarms already set stay where they are
 //   trap: true            the ledger's next call looks at a clock that throws, which traps in the wasm module
 //   tick: true            has the ledger do what is due, as cron does
-// and answers {alarms, reads: {key: n}, writes: [{key, at, landed, revision}]}: how often the alarm went off, and what was
-// asked of KV so far, in real time.
+// and answers {alarms, histories, reads: {key: n}, writes: [{key, at, landed, revision}]}: how often the alarm went off, how
+// often the ledger was asked for the history, and what was asked of KV so far, in real time.
 import router, { Ledger as Base, Evidence as Counting } from "../../entry.js";
 
 export { Stream, Tally } from "../../entry.js";
 
 const state = { reads: {}, writes: {}, advance: 0, trap: false };
-const seen = { alarms: 0, ledgerReads: 0, reads: { config: 0, "emergency-stop": 0 }, writes: [] };
+const seen = { alarms: 0, histories: 0, ledgerReads: 0, reads: { config: 0, "emergency-stop": 0 }, writes: [] };
 
 const realClock = Date.now;
 let inLedger = false;
@@ -75,6 +76,10 @@ export class Ledger {
     this.base = new Base({ storage: moved }, surrounded(env));
   }
   async fetch(request) {
+    if (new URL(request.url).pathname === "/__ledger/history") {
+      seen.histories += 1;
+      await fail(state.history);
+    }
     if (state.trap && !new URL(request.url).pathname.startsWith("/__ledger/")) {
       // Read before, so that what follows is the call itself.
       const body = request.body && (await request.arrayBuffer());

@@ -22,6 +22,7 @@ pub struct Message {
 pub struct Kept {
     pub log: Vec<Stored>,
     pub head: Option<String>,
+    pub history: BTreeMap<u64, String>,
     pub checkpoints: BTreeMap<u64, String>,
     pub answers: BTreeMap<String, (Timestamp, String)>,
     pub outbox: Vec<Message>,
@@ -64,6 +65,7 @@ impl Kept {
         if let Some(text) = &batch.head {
             self.head = Some(text.clone());
         }
+        self.history.extend(batch.history.iter().cloned());
         if let Some((seq, text)) = &batch.checkpoint
             && self.checkpoints.insert(*seq, text.clone()).is_some()
         {
@@ -133,6 +135,11 @@ impl Store for Memory {
         let mut rows: Vec<_> = self.kept.log.iter().filter(|r| r.seq > after).collect();
         rows.sort_by_key(|r| r.seq);
         Ok(rows.into_iter().take(limit as usize).cloned().collect())
+    }
+
+    fn history(&self, limit: u64) -> Result<Vec<String>, StoreError> {
+        let newest = self.kept.history.values().rev();
+        Ok(newest.take(limit as usize).cloned().collect())
     }
 
     fn search(&self, search: &Search) -> Result<Vec<Stored>, StoreError> {

@@ -3,6 +3,7 @@
 use crate::api::ports::{Batch, Store, StoreError, Stored};
 use crate::core::decode::Problem;
 use crate::core::defaults::Defaults;
+use crate::core::history::Record;
 use crate::core::ids::ReleaseName;
 use crate::core::ledger::event::{Actor, Row, Scope};
 use crate::core::ledger::kv::{self, Finding, Publication, Put, Seen};
@@ -12,6 +13,7 @@ use crate::core::ledger::{
 use crate::core::table::Table;
 use crate::core::time::Timestamp;
 
+use super::history::{self, Made};
 use super::outbox::{alert_text, turned_texts};
 use super::plans::Guarded;
 
@@ -86,6 +88,8 @@ pub struct Ledger<S> {
     /// When plans were last looked at, and why their evidence could not be read.
     pub(super) guarded: Table<ReleaseName, Guarded>,
     pub(super) evidence_error: Option<String>,
+    /// What anybody was told of what happened last.
+    pub(super) history: Option<Made>,
 }
 
 impl<S: Store> Ledger<S> {
@@ -109,7 +113,7 @@ impl<S: Store> Ledger<S> {
                 .map_err(|_| StoreError("what is known of KV cannot be read".to_owned()))?,
             None => Publication::default(),
         };
-        Ok(Self {
+        let mut ledger = Self {
             live: Live::new(state),
             store,
             publication,
@@ -117,7 +121,11 @@ impl<S: Store> Ledger<S> {
             told: None,
             guarded: Table::default(),
             evidence_error: None,
-        })
+            history: None,
+        };
+        // Without it the public history begins later, and nothing else: no reason to be of no use.
+        let _ = ledger.backfill();
+        Ok(ledger)
     }
 
     /// The state as of a revision; `None` if there was none yet.
@@ -149,6 +157,8 @@ impl<S: Store> Ledger<S> {
         if alert {
             alerts.push((row.at, alert_text(&row)));
         }
+        let record = Record::of(&self.live, &next, row.at, row.revision);
+        let history = record.map(|record| (row.seq, history::text(&record)));
         // The call for it says so itself; a whole document turns switches in passing.
         if row.action != "kill.set" {
             let texts = turned_texts(&self.live, &next, &row);
@@ -163,6 +173,7 @@ impl<S: Store> Ledger<S> {
             alerts,
             answer: answered.map(|(key, text)| (key, row.at, text)),
             head: serde_json::to_string(&head).ok(),
+            history: history.into_iter().collect(),
             row: Some(Stored {
                 seq: row.seq,
                 revision: row.revision,
@@ -339,6 +350,10 @@ impl<S: Store> Ledger<S> {
         let landed = result.is_ok();
         let told = publication.failures();
         publication.wrote(put, result, now);
+        if landed && put.key == "config" {
+            let took = self.convergence(put.metadata.revision, now)?;
+            publication.convergence = took.or(publication.convergence);
+        }
         let mut alerts = Vec::new();
         if publication.failures() == FAILURES_TOLD && told < FAILURES_TOLD {
             alerts.push(format!(

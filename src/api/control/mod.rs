@@ -6,6 +6,7 @@ mod approval;
 mod audit;
 mod console;
 pub mod evidence;
+mod history;
 pub mod ledger;
 mod outbox;
 pub mod plans;

@@ -2,6 +2,7 @@
 
 use super::{Answer, Operation, of};
 use crate::auth::keys::Directory;
+use crate::wire::history::History;
 use crate::wire::looks::{Health, Rollout, Status};
 use crate::wire::schema::{Features, Text};
 
@@ -203,6 +204,39 @@ pub(super) fn operations() -> Vec<Operation> {
                 "getStatus",
                 "looks",
                 "Releases, stops and revision, for anyone",
+            )
+        },
+        Operation {
+            parameters: vec!["If-None-Match"],
+            details: "It may be up to half a minute old. Nothing in it is of people: no reasons, no names, no members.",
+            answers: vec![
+                json("The history.")
+                    .json(of::<History<'static>>)
+                    .headers(&["ETag", "X-Caro-Revision"]),
+                known().headers(&["X-Caro-Revision"]),
+            ],
+            problems: vec![503],
+            ..get(
+                "/history.json",
+                "getHistory",
+                "looks",
+                "What happened to each release, and where its plan stands, for anyone",
+            )
+        },
+        Operation {
+            parameters: vec!["If-None-Match"],
+            answers: vec![
+                json("An Atom feed (RFC 4287) of the last changes.")
+                    .content("application/atom+xml; charset=utf-8", of::<Text>)
+                    .headers(&["ETag", "X-Caro-Revision"]),
+                known().headers(&["X-Caro-Revision"]),
+            ],
+            problems: vec![503],
+            ..get(
+                "/feed.atom",
+                "getFeed",
+                "looks",
+                "What changed lately, for feed readers",
             )
         },
         Operation {

@@ -116,6 +116,16 @@ pub struct Landed {
     pub at: Timestamp,
 }
 
+/// How long a revision took from its row until KV had it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub struct Convergence {
+    pub revision: u64,
+    pub changed_at: Timestamp,
+    pub published_at: Timestamp,
+    pub milliseconds: u64,
+}
+
 /// An edit that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadEdit {
@@ -128,6 +138,9 @@ pub struct BadEdit {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     pub config: Option<Landed>,
+    /// Of the last revision that was new to KV.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub convergence: Option<Convergence>,
     /// The stop's value that was last written; `None` inside is an absent key.
     pub stop: Option<(Option<String>, Timestamp)>,
     /// When a stop that was set by hand was last taken in, or written over.

@@ -13,7 +13,7 @@ use crate::core::time::Timestamp;
 
 use super::event::{Actor, Change, Drain, GENESIS, Member, MemberList, Proposal, Row, Token, Told};
 
-/// The version of the stored layout, rows and state.
+/// The version of what rows and states mean. That of the tables is the number of their migrations.
 pub const SCHEMA: u64 = 1;
 
 /// Tokens that ended this long ago are forgotten; the log keeps their history.

@@ -179,8 +179,6 @@ pub fn daily(
         Status::Running if quiet => Light::OnTrack,
         _ => Light::MinorIssues,
     };
-    let every = plan.policy.decide_ms;
-    let live = run.status.is_live();
     Daily {
         stage_day: now.millis_since(run.entered) / 86_400_000 + 1,
         stage: plan
@@ -206,10 +204,7 @@ pub fn daily(
         awu_target: targets.next_back(),
         p0_open: number("p0_open"),
         why: run.why.clone(),
-        next_decision: run
-            .decided
-            .filter(|_| live)
-            .map(|at| at.plus_millis(every).max(now)),
+        next_decision: run.next_decision(plan, now),
     }
 }
 

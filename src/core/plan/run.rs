@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::document::Action;
+use super::document::{Action, Plan};
 use crate::core::gate::{Counts, Evidence, Histogram, Judgement, Verdict};
 use crate::core::ids::Percentage;
 use crate::core::role::Role;
@@ -145,6 +145,12 @@ impl Run {
             held: false,
             passed: 0,
         }
+    }
+
+    /// When something is decided next; `None`: it is not live, or was not looked at yet.
+    pub fn next_decision(&self, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+        let decided = self.decided.filter(|_| self.status.is_live());
+        decided.map(|at| at.plus_millis(plan.policy.decide_ms).max(now))
     }
 
     /// Time at the stage, pauses not counted.
