@@ -153,7 +153,7 @@ impl Received {
     }
 
     fn file(path: &str) -> Self {
-        let headers = asset_headers(path.ends_with(".html"));
+        let headers = asset_headers(path);
         Self {
             status: 200,
             headers: headers

@@ -52,6 +52,7 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
             let detail = "Answers are not signed: the secret SIGNING_KEYS is not set.";
             Reply::problem(ProblemType::NotFound, detail)
         })),
+        Route::Console => Answer::Asset("/admin.html".to_owned()),
         Route::Asset(path) => Answer::Asset(path.to_owned()),
         Route::Events if request.method() == "HEAD" => {
             Answer::Fresh(Reply::json(200, "no-store", String::new()))

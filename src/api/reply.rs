@@ -32,22 +32,25 @@ const SECURITY: [(&str, &str); 5] = [
     ),
 ];
 
-/// What the HTML page may do: load its own files and ask its own origin.
+/// What an HTML page may do: load its own files and ask its own origin. No text becomes markup or code there.
 const PAGE_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                         connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                        require-trusted-types-for 'script'; trusted-types 'none'; \
                         frame-ancestors 'none'";
 
 /// The headers that a static file gets in addition to its own, instead of any it has.
-pub fn asset_headers(is_page: bool) -> Vec<(&'static str, &'static str)> {
+pub fn asset_headers(path: &str) -> Vec<(&'static str, &'static str)> {
     let mut headers = SECURITY.to_vec();
     headers.retain(|(name, _)| *name != "Content-Security-Policy");
     headers.push(("Content-Security-Policy", PAGE_CSP));
-    headers.push(if is_page {
+    let cache = match path {
         // `/` answers the same URL with a script for `sh`, so no cache may hold it.
-        ("Cache-Control", "private, no-store")
-    } else {
-        ("Cache-Control", "public, max-age=300")
-    });
+        "/index.html" => "private, no-store",
+        // The console is many files that have to be of one version.
+        path if path == "/admin.html" || path.starts_with("/assets/admin/") => "no-cache",
+        _ => "public, max-age=300",
+    };
+    headers.push(("Cache-Control", cache));
     headers.push(("Vary", "Accept"));
     headers
 }

@@ -39,6 +39,8 @@ pub enum Route<'p> {
     /// The public keys of signatures.
     Keys,
     KeyPem,
+    /// The console, which asks the control API.
+    Console,
     /// A static file.
     Asset(&'p str),
     /// Below a path that only programs ask for.
@@ -107,6 +109,7 @@ pub fn route(path: &str) -> Route<'_> {
         ["feed.atom"] => Route::History(Form::Atom),
         ["health"] => Route::Health,
         ["metrics"] => Route::Metrics,
+        ["admin"] => Route::Console,
         ["robots.txt" | "openapi.json"] => Route::Asset(path),
         ["assets", ..] if !trimmed.contains("..") => Route::Asset(path),
         ["rollout", release] => Route::Rollout(release),

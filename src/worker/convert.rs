@@ -364,7 +364,7 @@ pub async fn asset(incoming: Incoming, env: Env, path: String) -> Result<JsValue
         return not_found();
     }
     let headers = web_sys::Headers::new_with_headers(&file.headers())?;
-    for (name, value) in asset_headers(path.ends_with(".html")) {
+    for (name, value) in asset_headers(&path) {
         headers.set(name, value)?;
     }
     let mut body = Reflect::get(&file, &"body".into())?;

@@ -1,0 +1,182 @@
+// How a release does, by arm, platform and cohort: success with its interval, latencies, samples against what is needed.
+import { at } from "../api.js";
+import { chart, intervals } from "../chart.js";
+import { samples, verdict } from "../decision.js";
+import { h } from "../dom.js";
+import { millis, num, percent, rate, when, words } from "../format.js";
+import { card, empty, field, note, select, soft, table } from "../parts.js";
+
+const SPANS = [
+  [3600, "the last hour"],
+  [21_600, "six hours"],
+  [86_400, "a day"],
+  [604_800, "a week"],
+  [2_592_000, "30 days"],
+];
+const BY = [
+  ["arm", "arm"],
+  ["platform", "platform"],
+  ["cohort", "cohort"],
+];
+const POINTS = 24;
+// Of more groups than this only the figures are drawn: nobody tells the lines apart.
+const MAX_LINES = 4;
+
+const nameOf = ({ arm, group }) =>
+  [arm === "canary" ? "canary" : "stable", group && group !== arm ? group : ""].filter(Boolean).join(", ");
+
+/** The points' times, as the reader writes them. */
+function timesOf({ from, step_seconds: step }, points) {
+  const format = new Intl.DateTimeFormat(
+    undefined,
+    step >= 3600 * 6 ? { dateStyle: "short" } : { dateStyle: "short", timeStyle: "short" },
+  );
+  return Array.from({ length: points }, (_, i) => format.format(new Date(from).getTime() + i * step * 1000));
+}
+
+const toneOf = ({ arm }, i) => (arm === "control" ? "control" : i % 2 === 0 ? "canary" : "other");
+
+/** The metrics of all groups, each with those that have it. */
+function byMetric(groups, list) {
+  const found = new Map();
+  groups.forEach((group, i) => {
+    for (const item of group[list]) {
+      if (!found.has(item.metric)) found.set(item.metric, []);
+      found.get(item.metric).push({ ...item, name: nameOf(group), tone: toneOf(group, i) });
+    }
+  });
+  return [...found].filter(([, rows]) => rows.some(({ total }) => total > 0));
+}
+
+const legend = (rows) =>
+  h(
+    "ul",
+    { class: "legend", "aria-hidden": "true" },
+    rows.map((row) => h("li", { class: `key ${row.tone}` }, row.name)),
+  );
+
+/** The points as a table, for those who read figures. */
+const points = (caption, times, rows, value) =>
+  h(
+    "details",
+    {},
+    h("summary", {}, "Figures"),
+    table(
+      caption,
+      ["From", ...rows.map(({ name }) => [name, "n"])],
+      times.map((time, i) => [time, ...rows.map((row) => value(row.series[i]))]),
+    ),
+  );
+
+function rateCard(evidence, [metric, rows]) {
+  const times = timesOf(evidence, rows[0].series.length);
+  const lines = rows
+    .slice(0, MAX_LINES)
+    .map((row) => ({ ...row, values: row.series.map(({ total, good }) => (total > 0 ? (100 * good) / total : null)) }));
+  return card(
+    words(metric),
+    rows.length <= MAX_LINES && [
+      legend(rows),
+      chart(lines, { label: `${words(metric)} over time`, format: rate, times, ceiling: 100 }),
+    ],
+    intervals(words(metric), rows),
+    points(`${words(metric)} by time`, times, rows, ({ total, good } = {}) =>
+      total > 0 ? `${rate((100 * good) / total)} of ${num(total)}` : "–",
+    ),
+  );
+}
+
+function latencyCard(evidence, [metric, rows]) {
+  const times = timesOf(evidence, rows[0].series.length);
+  const lines = rows.slice(0, MAX_LINES).map((row) => ({ ...row, values: row.series.map((point) => point.p95_ms) }));
+  return card(
+    words(metric),
+    rows.length <= MAX_LINES && [
+      legend(rows),
+      chart(lines, { label: `95th percentile of ${words(metric)} over time`, format: millis, times }),
+    ],
+    table(
+      words(metric),
+      ["Group", ["p50", "n"], ["p75", "n"], ["p95", "n"], ["p99", "n"], ["Samples", "n"]],
+      rows.map((row) => [
+        h("span", { class: `key ${row.tone}` }, row.name),
+        millis(row.p50_ms),
+        millis(row.p75_ms),
+        millis(row.p95_ms),
+        millis(row.p99_ms),
+        num(row.total),
+      ]),
+    ),
+    points(`95th percentile of ${words(metric)} by time`, times, rows, (point) => millis(point?.p95_ms)),
+  );
+}
+
+/** What the present stage's gates have and need. */
+function needs(plan) {
+  const gates = plan?.last?.gates ?? [];
+  if (gates.length === 0) return null;
+  return card(
+    "Samples against needed",
+    soft("Of the present stage, at the last decision, ", when(plan.last.at), "."),
+    table(
+      "Samples against needed",
+      ["Gate", "Verdict", "Samples"],
+      gates.map((gate) => [h("code", {}, gate.gate), verdict(gate.verdict), samples(gate)]),
+    ),
+  );
+}
+
+export async function view(view) {
+  const [name] = view.params;
+  const seconds = view.query.get("seconds") ?? "86400";
+  const by = view.query.get("by") ?? "arm";
+  const turn = () => view.go(`releases/${name}/evidence`, { seconds: span.value, by: group.value });
+  const span = select(SPANS, { id: "span", value: seconds, on: { change: turn } });
+  const group = select(BY, { id: "by", value: by, on: { change: turn } });
+  const [evidence, plan] = await Promise.all([
+    view.perhaps(at`/rollout/${name}/evidence`, { seconds, points: POINTS, by }, (error) => {
+      if (error.status === 404 && error.type === "unknown-path") return null;
+      throw error;
+    }),
+    view.perhaps(at`/rollout/${name}/plan`),
+  ]);
+  const filters = h("div", { class: "filters" }, field("Of", span), field("By", group));
+  if (!evidence)
+    return [
+      card("Evidence", empty("This router does not show evidence over time; the report has the last day.")),
+      needs(plan),
+    ];
+  const rates = byMetric(evidence.groups, "rates");
+  const latencies = byMetric(evidence.groups, "latencies");
+  return [
+    h(
+      "div",
+      { class: "card stack" },
+      filters,
+      soft(
+        "From ",
+        when(evidence.from),
+        " to ",
+        when(evidence.to),
+        evidence.share !== null &&
+          evidence.share !== undefined &&
+          `; the release was offered to ${percent(evidence.share)} of requesters.`,
+      ),
+    ),
+    evidence.error && note("stop", h("p", {}, `The evidence could not be read whole: ${evidence.error}`)),
+    needs(plan),
+    rates.length + latencies.length === 0 &&
+      card(
+        "Nothing yet",
+        empty(
+          "Nothing was told of this release in this time. Installers tell only where the policy says so, clients only where their users do.",
+        ),
+      ),
+    h(
+      "div",
+      { class: "grid" },
+      rates.map((item) => rateCard(evidence, item)),
+      latencies.map((item) => latencyCard(evidence, item)),
+    ),
+  ];
+}
