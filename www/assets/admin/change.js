@@ -11,15 +11,19 @@ const DEBOUNCE_MS = 300;
 /** What a form cannot send, with why. */
 export class Unfinished extends Error {}
 
-/** What others changed since `revision`. */
+/** What others changed since `revision`, the newest first. */
 async function since(revision) {
   try {
-    const { data } = await get("/admin/audit", { limit: 20 });
+    const { data } = await get("/admin/audit", { limit: 100 });
     return data.rows.filter((row) => row.revision > revision);
   } catch {
     return [];
   }
 }
+
+/** Whether those are all there are, and steps of a percentage that its reader sees going down: each is a revision. */
+const onlyDrains = (rows, revision) =>
+  rows.at(-1)?.revision === revision + 1 && rows.every(({ action }) => action === "release.drain");
 
 /**
  * Opens a dialog for one change.
@@ -88,6 +92,26 @@ function open(view, spec, resolve) {
   if (!spec.fields) reason.focus();
   look();
 
+  /** The same request keeps its key, so that trying again after silence does nothing twice. */
+  function keyOf(...request) {
+    const what = JSON.stringify(request);
+    if (!keys.has(what)) keys.set(what, freshKey());
+    return keys.get(what);
+  }
+
+  /** Tries again where nothing but a drain went on. */
+  async function goingOn(attempt, tries = 3) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (error.type !== "precondition-failed" || tries === 0) throw error;
+      const rows = await since(revision);
+      if (!onlyDrains(rows, revision)) throw error;
+      revision = rows[0].revision;
+      return goingOn(attempt, tries - 1);
+    }
+  }
+
   function changed() {
     clearTimeout(previews.timer);
     previews.timer = setTimeout(look, DEBOUNCE_MS);
@@ -107,11 +131,9 @@ function open(view, spec, resolve) {
     }
     if (!preview.hasChildNodes()) show(preview, h("p", { class: "soft" }, "Looking what it would do …"));
     try {
-      const { data } = await send(spec.method, spec.path, body, {
-        revision,
-        reason: reason.value || "preview",
-        dryRun: true,
-      });
+      const ask = () =>
+        send(spec.method, spec.path, body, { revision, reason: reason.value || "preview", dryRun: true });
+      const { data } = await goingOn(ask);
       if (mine !== previews.latest) return;
       spec.clean?.();
       show(preview, h("h3", {}, "What it would do"), changedOf(data, spec.plan));
@@ -144,18 +166,13 @@ function open(view, spec, resolve) {
       return;
     }
     const confirm = dialog.querySelector("#confirm")?.checked ?? false;
-    // The same request keeps its key, so that trying again after silence does nothing twice.
-    const what = JSON.stringify([body ?? null, reason.value, confirm, revision]);
-    if (!keys.has(what)) keys.set(what, freshKey());
     const waited = submit.textContent;
     submit.disabled = true;
     submit.textContent = "Sending …";
     try {
-      const answer = await send(spec.method, spec.path, body, {
-        revision,
-        key: keys.get(what),
-        reason: reason.value,
-        confirm,
+      const answer = await goingOn(() => {
+        const options = { revision, reason: reason.value, confirm };
+        return send(spec.method, spec.path, body, { ...options, key: keyOf(spec.path, body, options) });
       });
       result = answer.data;
       finish(answer);

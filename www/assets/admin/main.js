@@ -176,10 +176,11 @@ async function navigate(isNew) {
   }
 }
 
-/** After a view was drawn anew the focus is where it was, if that is still there. */
+/** After a view was drawn anew the focus is where it was, if that is still there and takes it. */
 function refocus(id, heading) {
-  const isLost = !document.activeElement || document.activeElement === document.body;
-  if (isLost) ((id && byId(id)) || heading).focus({ preventScroll: true });
+  const isLost = () => !document.activeElement || document.activeElement === document.body;
+  if (isLost() && id) byId(id)?.focus({ preventScroll: true });
+  if (isLost()) heading.focus({ preventScroll: true });
 }
 
 /** Goes to another view. */

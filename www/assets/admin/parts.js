@@ -34,10 +34,13 @@ export const facts = (pairs) =>
 /** A table that becomes a list where the screen is narrow. `columns` are headings, or `[heading, class]`. */
 export function table(caption, columns, rows) {
   const heads = columns.map((column) => (Array.isArray(column) ? column : [column, undefined]));
+  // What is in a cell is one thing beside its label, and a cell without anything is left out of the list.
   const cell = (value, i) => {
     const [name, kind] = heads[i];
-    const props = { class: kind, "data-label": name };
-    return i === 0 ? h("th", { ...props, scope: "row" }, value) : h("td", props, value);
+    const isNothing = value === "" || value === "–" || value === null || value === undefined || value === false;
+    const props = { class: [kind, isNothing && "none"].filter(Boolean).join(" ") || undefined, "data-label": name };
+    const content = h("div", {}, value);
+    return i === 0 ? h("th", { ...props, scope: "row" }, content) : h("td", props, content);
   };
   return h(
     "table",

@@ -157,7 +157,7 @@ function steering(view, name, plan) {
           body: () => ({ stage: plan.stage.id }),
         }),
       },
-    isLive && { id: "promote", text: "Promote …", call: "promote", run: force },
+    isLive && { id: "promote", text: "Promote …", call: "promote", what: "promote", run: force },
     isLive && {
       id: "rollback",
       text: "Roll back …",

@@ -71,7 +71,7 @@ function dial(view, release) {
       return;
     }
     try {
-      const { data } = await send("POST", path, { percentage }, { revision: view.revision, dryRun: true });
+      const { data } = await send("POST", path, { percentage }, { dryRun: true });
       if (mine === latest) show(preview, changedOf(data));
     } catch (error) {
       if (mine === latest) show(preview, problemBox(error));

@@ -1,0 +1,174 @@
+// Everybody: axe finds nothing on any view, in either theme, on a phone and on a desk; the keyboard gets everywhere.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { ready, text, VIEWS, withConsole } from "./admin.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const { onPage } = withConsole();
+
+/** What axe finds, a line each. */
+async function findings(page) {
+  const { violations, passes } = await page.evaluate(() =>
+    window.axe.run(document, {
+      resultTypes: ["violations"],
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }),
+  );
+  assert.ok(passes.length > 10, "axe looked at little");
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id}: ${target} ${failureSummary.replace(/\s+/g, " ")}`),
+  );
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const [name, viewport] of [
+    ["phone", { width: 360, height: 740 }],
+    ["desk", { width: 1280, height: 800 }],
+  ]) {
+    // axe looks at computed colours, so nothing may be on its way. It is put in past the policy, which the page keeps to in every other test.
+    const context = { colorScheme, viewport, reducedMotion: "reduce", bypassCSP: true };
+    onPage(`${colorScheme}, ${name}: axe finds nothing on any view`, { context }, async ({ page, go }) => {
+      await page.evaluate(AXE);
+      const found = {};
+      for (const view of VIEWS) {
+        await go(view);
+        const own = await findings(page);
+        if (own.length > 0) found[view] = own;
+        const wide = await page.evaluate(
+          () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        );
+        assert.ok(wide <= 0, `${view} sticks out by ${wide} px`);
+      }
+      assert.deepEqual(found, {});
+    });
+
+    onPage(
+      `${colorScheme}, ${name}: axe finds nothing in signing in and in dialogs`,
+      { as: null, context },
+      async ({ page, router, go }) => {
+        await page.evaluate(AXE);
+        assert.deepEqual(await findings(page), []);
+        await page.fill("#token", router.tokens.admin);
+        await page.click("#signin-form button");
+        await ready(page);
+        for (const [view, opener] of [
+          ["releases", "#stop"],
+          ["releases/v1.1.0-beta", "#rollback"],
+          ["releases/v1.1.0-beta", "#edit"],
+          ["releases/v1.1.0-beta/plan", "#choose"],
+          ["flags", "#new-flag"],
+          ["cohorts", "#new-cohort"],
+          ["cohorts/friends", "#add-member"],
+          ["tokens", "#mint"],
+        ]) {
+          await go(view);
+          await page.click(opener);
+          await page.waitForSelector("dialog[open]");
+          assert.deepEqual(await findings(page), [], opener);
+          await page.keyboard.press("Escape");
+          await page.waitForSelector("dialog", { state: "detached" });
+        }
+      },
+    );
+  }
+}
+
+onPage(
+  "the keyboard alone: sign in, go somewhere, change something",
+  { as: null, at: "switches" },
+  async ({ page, router }) => {
+    await page.keyboard.press("Tab");
+    const seen = [];
+    for (let i = 0; i < 8; i += 1) {
+      seen.push(await page.evaluate(() => document.activeElement.id));
+      if (seen.at(-1) === "token") break;
+      await page.keyboard.press("Tab");
+    }
+    assert.equal(seen.at(-1), "token", `reached ${seen}`);
+    await page.keyboard.type(router.tokens.admin);
+    await page.keyboard.press("Enter");
+    await ready(page);
+    assert.equal(
+      await page.evaluate(() => document.activeElement.textContent),
+      "Kill switches",
+      "the focus goes along",
+    );
+    const reach = async (id) => {
+      for (let i = 0; i < 60; i += 1) {
+        await page.keyboard.press("Tab");
+        const at = await page.evaluate(() => {
+          const node = document.activeElement;
+          return { id: node.id, outline: getComputedStyle(node).outlineStyle };
+        });
+        assert.notEqual(at.outline, "none", `${at.id} shows no focus`);
+        if (at.id === id) return;
+      }
+      assert.fail(`#${id} is not reached`);
+    };
+    await reach("kill-canary");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("dialog[open]");
+    assert.equal(await page.evaluate(() => document.activeElement.name), "reason");
+    await page.keyboard.type("by keyboard");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("dialog", { state: "detached" });
+    await page.waitForSelector("#on-canary");
+    assert.match(await text(page), /by keyboard/);
+    await page.click("#on-canary");
+    await page.fill("dialog [name=reason]", "over");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("#kill-canary");
+  },
+);
+
+onPage(
+  "the skip link leads to the content, and the menu opens on a phone",
+  { context: { viewport: { width: 360, height: 740 } } },
+  async ({ page }) => {
+    await page.focus("#skip");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    assert.ok(page.url().includes("#/releases"), "the address stays");
+    assert.equal(await page.isVisible("#nav"), false);
+    await page.click("#menu");
+    assert.equal(await page.getAttribute("#menu", "aria-expanded"), "true");
+    await page.click("#nav a[href='#/audit']");
+    await ready(page);
+    assert.equal(await page.isVisible("#nav"), false);
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Audit log");
+  },
+);
+
+for (const width of [360, 768, 1440]) {
+  onPage(
+    `${width} px wide: nothing jumps while a view comes`,
+    { as: null, context: { viewport: { width, height: 900 } } },
+    async ({ page, router, go }) => {
+      await page.route("**/admin/releases", async (route) => {
+        const answer = await route.fetch();
+        await new Promise((resolve) => setTimeout(resolve, 400));
+        await route.fulfill({ response: answer });
+      });
+      await page.waitForFunction(() => document.querySelector("#health").textContent.includes("Router"));
+      await page.fill("#token", router.tokens.admin);
+      await page.click("#signin-form button");
+      await ready(page);
+      await go("releases/v1.1.0-beta");
+      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+      const shift = await page.evaluate(() => window.shift);
+      assert.ok(shift < 0.02, `layout shift ${shift}`);
+    },
+  );
+}
+
+onPage("reduced motion is honoured", { context: { reducedMotion: "reduce" } }, async ({ page }) => {
+  const moving = await page.evaluate(
+    () =>
+      [...document.querySelectorAll("*")].filter((node) => {
+        const style = getComputedStyle(node);
+        return style.transitionDuration !== "0s" || style.animationName !== "none";
+      }).length,
+  );
+  assert.equal(moving, 0);
+});

@@ -1,0 +1,153 @@
+// What the console's tests stand on: one furnished router for a file, and pages that report everything that goes wrong.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { alerts, evidence, furnished } from "../support/console.mjs";
+import { launch, missingChromium } from "./support.mjs";
+
+const missing = missingChromium();
+const skip = missing !== null && process.env.CARO_TEST_ALLOW_MISSING === "1" ? missing : false;
+
+/** Every view, by its address behind #. */
+export const VIEWS = [
+  "releases",
+  "releases/v1.1.0-beta",
+  "releases/v1.1.0-beta/plan",
+  "releases/v1.1.0-beta/evidence",
+  "releases/v1.1.0-beta/report",
+  "approvals",
+  "experiments",
+  "experiments/confidence_threshold",
+  "flags",
+  "flags/*/new_parser",
+  "switches",
+  "cohorts",
+  "cohorts/friends",
+  "explain",
+  "audit",
+  "alerts",
+  "tokens",
+  "config",
+];
+
+/**
+ * Lets a test file have a router and a browser, begun once.
+ *
+ * @param options of `furnished`
+ * @returns `onPage(name, options, body)`, which is a test with a page of its own, and `router()`
+ */
+export function withConsole(options = {}) {
+  let browser;
+  let router;
+  before(async () => {
+    if (skip) return;
+    if (missing) throw new Error(missing);
+    [router, browser] = await Promise.all([furnished(options), launch()]);
+  });
+  after(async () => {
+    await browser?.close();
+    await router?.end();
+  });
+  /**
+   * `as`: whose token signs in, `null`: nobody's. `at`: the view. `expected`: troubles that belong to the test.
+   */
+  const onPage = (name, own, body) =>
+    test(name, { skip, timeout: 60_000 }, async () => {
+      const opened = await open(browser, router, own);
+      try {
+        await body(opened);
+        assert.deepEqual(
+          opened.troubles.filter((trouble) => !own.expected?.test(trouble)),
+          [],
+        );
+      } finally {
+        await opened.context.close();
+      }
+    });
+  return { onPage, router: () => router };
+}
+
+async function open(browser, router, { as = "admin", at = "releases", context: options = {}, before: prepare } = {}) {
+  const context = await browser.newContext({ locale: "en-GB", timezoneId: "UTC", acceptDownloads: true, ...options });
+  context.setDefaultTimeout(10_000);
+  const page = await context.newPage();
+  const troubles = [];
+  const asked = [];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) troubles.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => troubles.push(`page: ${error.message}`));
+  page.on("dialog", (dialog) => {
+    troubles.push(`dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("request", (request) => {
+    asked.push(request);
+    const { origin, protocol } = new URL(request.url());
+    if (origin !== router.origin && protocol !== "blob:") troubles.push(`left the origin: ${request.url()}`);
+  });
+  await page.exposeFunction("reportViolation", (what) => troubles.push(`policy: ${what}`));
+  await page.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      window.reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
+    });
+    window.shift = 0;
+    new PerformanceObserver((entries) => {
+      for (const entry of entries.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+    }).observe({ type: "layout-shift", buffered: true });
+  });
+  await standIns(page);
+  await prepare?.(page, router);
+  const answer = await page.goto(`${router.origin}/admin#/${at}`);
+  if (as !== null) {
+    await page.fill("#token", router.tokens[as]);
+    await page.click("#signin-form button");
+    await ready(page);
+  }
+  return { page, context, troubles, asked, router, answer, go: (view) => go(page, view) };
+}
+
+/** The two reads that this router does not have yet. With it they go, and the tests ask the router. */
+async function standIns(page) {
+  await page.route("**/rollout/*/evidence*", (route) => {
+    const by = new URL(route.request().url()).searchParams.get("by");
+    return route.fulfill({ json: evidence({ by }) });
+  });
+  await page.route("**/admin/alerts*", (route) => route.fulfill({ json: alerts() }));
+}
+
+/** Waits until the view is there. */
+export const ready = (page) => page.waitForSelector("#view[aria-busy=false]:not([hidden])");
+
+export async function go(page, view) {
+  await page.evaluate(
+    (to) => {
+      document.querySelector("#view").setAttribute("aria-busy", "true");
+      if (location.hash === to) dispatchEvent(new Event("hashchange"));
+      else location.hash = to;
+    },
+    `#/${view.split("/").map(encodeURIComponent).join("/")}`,
+  );
+  await ready(page);
+}
+
+/** The text of a view, or of a part of it, with single blanks. */
+export const text = async (page, selector = "#view") =>
+  (await page.locator(selector).allInnerTexts())[0].replace(/\s+/g, " ");
+
+/** Fills the reason of the open dialog and sends it. */
+export async function apply(page, reason = "a test") {
+  await page.fill("dialog [name=reason]", reason);
+  await page.click("#apply");
+}
+
+/** The same, and waits until it is done and the view is there again. */
+export async function applied(page, reason) {
+  await apply(page, reason);
+  await page.waitForSelector("dialog", { state: "detached" });
+  await ready(page);
+}
+
+export const toast = async (page) => {
+  await page.waitForFunction(() => document.querySelector("#toast").textContent !== "");
+  return page.textContent("#toast");
+};
