@@ -107,7 +107,7 @@ const REFUSED = {
       /may not set a percentage/,
     ],
     "releases/v1.1.0-beta/plan": [
-      /may not pause, have it decide, approve a stage, promote, roll back, change the plan, or take the plan away/,
+      /may not pause, have it decide, promote, roll back, change the plan, or take the plan away/,
     ],
     flags: [/may not make flags/],
     "flags/*/new_parser": [/may not change flags/],
@@ -118,7 +118,7 @@ const REFUSED = {
     "experiments/confidence_threshold": [/may not steer experiments/],
   },
   engineer: { "flags/*/answer_length": [/an engineer may change flags whose stage is development/] },
-  bot: { "releases/v1.1.0-beta/plan": [/may not pause, approve a stage, promote, roll back/] },
+  bot: { "releases/v1.1.0-beta/plan": [/may not pause, promote, roll back/] },
 };
 
 for (const [role, views] of Object.entries(REFUSED)) {

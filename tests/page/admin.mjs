@@ -147,6 +147,20 @@ export async function applied(page, reason) {
   await ready(page);
 }
 
+/** Sends what is in the dialog, and confirms it if that is asked for. */
+export async function sure(page) {
+  await page.click("#apply");
+  await page.waitForFunction(
+    () => !document.querySelector("dialog") || document.querySelector("#confirm:not(:checked)"),
+  );
+  if ((await page.locator("#confirm").count()) > 0) {
+    await page.check("#confirm");
+    await page.click("#apply");
+  }
+  await page.waitForSelector("dialog", { state: "detached" });
+  await ready(page);
+}
+
 export const toast = async (page) => {
   await page.waitForFunction(() => document.querySelector("#toast").textContent !== "");
   return page.textContent("#toast");

@@ -166,6 +166,9 @@ function open(view, spec, resolve) {
       return;
     }
     const confirm = dialog.querySelector("#confirm")?.checked ?? false;
+    // What it would do is of no interest any more, and would be asked of a revision that is gone.
+    clearTimeout(previews.timer);
+    previews.latest += 1;
     const waited = submit.textContent;
     submit.disabled = true;
     submit.textContent = "Sending …";

@@ -1,5 +1,5 @@
 // Elements without markup: every value becomes text, an attribute or a property, so nothing that the API answers
-// can become code. The page's policy refuses innerHTML besides.
+// can become code. The page's policy refuses text as markup besides.
 
 const SVG = "http://www.w3.org/2000/svg";
 // Set as properties, because their attributes only say what they begin with.

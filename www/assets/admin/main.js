@@ -5,7 +5,7 @@ import { announce, byId, h, show } from "./dom.js";
 import { words } from "./format.js";
 import { watchHealth } from "./health.js";
 import { problemBox } from "./parts.js";
-import { find, href, NAMES, NAVIGATION } from "./routes.js";
+import { fetchAll, find, href, NAMES, NAVIGATION } from "./routes.js";
 import { openStop } from "./stop.js";
 
 const PRODUCT = "caro console";
@@ -30,7 +30,8 @@ function signedIn() {
     h("button", { type: "button", id: "signout", on: { click: () => signOut() } }, "Sign out"),
   );
   health.wake();
-  navigate(true);
+  // From then on a view needs nothing but its data.
+  navigate(true).then(fetchAll);
 }
 
 whenSignedOut((why) => {
@@ -160,7 +161,7 @@ async function navigate(isNew) {
   } catch (error) {
     if (signal.aborted || error.kind === "gone") return;
     if (!error.kind) console.error(error);
-    const known = error.kind ? error : { title: "This view failed", detail: String(error.message) };
+    const known = error.kind ? error : whatFailed(error);
     show(
       body,
       problemBox(known, () => navigate(false)),
@@ -175,6 +176,12 @@ async function navigate(isNew) {
     }
   }
 }
+
+/** A view's own code that could not be had is the network's fault, anything else ours. */
+const whatFailed = ({ message }) =>
+  /import|module/i.test(message)
+    ? { title: "The router cannot be reached", detail: "This part of the console could not be loaded." }
+    : { title: "This view failed", detail: String(message) };
 
 /** After a view was drawn anew the focus is where it was, if that is still there and takes it. */
 function refocus(id, heading) {

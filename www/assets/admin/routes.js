@@ -119,6 +119,9 @@ const ROUTES = [
   plain("config", "Configuration", () => import("./views/config.js")),
 ];
 
+/** Gets the code of every view. One that fails is tried again when it is wanted. */
+export const fetchAll = () => Promise.allSettled(ROUTES.map(({ load }) => load()));
+
 const NOWHERE = {
   pattern: [],
   nav: "",

@@ -133,12 +133,14 @@ export async function view(view) {
   const turn = () => view.go(`releases/${name}/evidence`, { seconds: span.value, by: group.value });
   const span = select(SPANS, { id: "span", value: seconds, on: { change: turn } });
   const group = select(BY, { id: "by", value: by, on: { change: turn } });
+  const { releases } = await view.read("/admin/releases");
+  const hasPlan = releases.some((item) => item.name === name && item.plan);
   const [evidence, plan] = await Promise.all([
     view.perhaps(at`/rollout/${name}/evidence`, { seconds, points: POINTS, by }, (error) => {
       if (error.status === 404 && error.type === "unknown-path") return null;
       throw error;
     }),
-    view.perhaps(at`/rollout/${name}/plan`),
+    hasPlan ? view.perhaps(at`/rollout/${name}/plan`) : null,
   ]);
   const filters = h("div", { class: "filters" }, field("Of", span), field("By", group));
   if (!evidence)

@@ -13,6 +13,7 @@ import {
   empty,
   facts,
   field,
+  link,
   meter,
   note,
   problemBox,
@@ -91,6 +92,20 @@ function choose(view, name, present) {
   });
 }
 
+/** Beyond so many percent a release manager has to agree, unless the plan says otherwise. */
+const MAX_PERCENTAGE = 50;
+
+/** Whose agreement it takes to leave the present stage. */
+function approversOf({ plan, stage }) {
+  const stages = plan.stages ?? [];
+  const place = stages.findIndex(({ id }) => id === stage?.id);
+  const next = stages[place + 1];
+  if (place === -1 || !next) return [];
+  const asked = stages[place].approval;
+  const isBeyond = next.percentage > (plan.policy?.max_percentage ?? MAX_PERCENTAGE);
+  return asked ? (asked.roles ?? ["release_manager"]) : isBeyond ? ["release_manager"] : [];
+}
+
 /** Everything that a person can do to a plan. */
 function steering(view, name, plan) {
   const path = at`/rollout/${name}`;
@@ -115,8 +130,7 @@ function steering(view, name, plan) {
     plan: plan.plan,
     done: (answer) => [h("p", {}, answer.summary), answer.decision && decision(answer.decision, plan.plan)],
   };
-  const approvers = plan.plan.stages?.find(({ id }) => id === plan.stage?.id)?.approval?.roles;
-  const mayApprove = !approvers || approvers.includes(who().role);
+  const approvers = approversOf(plan);
   return actions([
     !isLive && {
       id: "begin",
@@ -147,8 +161,8 @@ function steering(view, name, plan) {
       run: simple("evaluate", `Decide now about ${name}`, "Decide", decide),
     },
     isLive &&
-      mayApprove &&
-      plan.stage && {
+      approvers.length > 0 &&
+      (approvers.includes(who().role) || !may("approve")) && {
         id: "approve",
         text: `Approve leaving ${words(plan.stage.id)} …`,
         call: "approve",
@@ -222,12 +236,10 @@ const waits = (pending) =>
 
 export async function view(view) {
   const [name] = view.params;
-  const plan = await view.perhaps(at`/rollout/${name}/plan`, undefined, (error) => {
-    if (error.status === 404) return null;
-    throw error;
-  });
-  if (!plan) {
-    await view.read("/admin/releases");
+  const { releases } = await view.read("/admin/releases");
+  const release = releases.find((item) => item.name === name);
+  if (!release) return h("p", {}, "There is no such release. ", link("#/releases", "All releases"));
+  if (!release.plan) {
     return card(
       "Plan",
       empty("This release has no plan: a person sets its percentage."),
@@ -243,6 +255,7 @@ export async function view(view) {
       ]),
     );
   }
+  const plan = await view.read(at`/rollout/${name}/plan`);
   return [
     plan.pending && waits(plan.pending),
     card(
