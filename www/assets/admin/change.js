@@ -2,7 +2,7 @@
 // shown, a key that makes repeating safe, and every answer in words.
 import { freshKey, get, send } from "./api.js";
 import { announce, freshId, h, show } from "./dom.js";
-import { num, time } from "./format.js";
+import { num, share, time } from "./format.js";
 import { changedOf, impactOf } from "./impact.js";
 import { check, field, note, problemBox } from "./parts.js";
 
@@ -24,6 +24,12 @@ async function since(revision) {
 /** Whether those are all there are, and steps of a percentage that its reader sees going down: each is a revision. */
 const onlyDrains = (rows, revision) =>
   rows.at(-1)?.revision === revision + 1 && rows.every(({ action }) => action === "release.drain");
+
+/** What wants a confirmation; the API's own sentence tells programs how to give one. */
+const loss = ({ impact, detail }) =>
+  impact
+    ? `Somebody would lose what they have, or get another build: ${share(impact.leave)} of requesters leave and ${share(impact.switch)} switch.`
+    : detail;
 
 /**
  * Opens a dialog for one change.
@@ -143,7 +149,7 @@ function open(view, spec, resolve) {
       if (spec.refused?.(error)) return;
       // What wants a confirmation says what it would do, too.
       if (error.type === "confirmation-required")
-        show(preview, h("h3", {}, "What it would do"), h("p", {}, error.detail), impactOf(error.impact));
+        show(preview, h("h3", {}, "What it would do"), h("p", {}, loss(error)), impactOf(error.impact));
       else if (error.type === "precondition-failed") faster(error);
       else show(preview, problemBox(error));
     }
@@ -193,12 +199,7 @@ function open(view, spec, resolve) {
     } else if (error.type === "confirmation-required") {
       show(
         said,
-        note(
-          "warn",
-          h("p", {}, error.detail),
-          impactOf(error.impact),
-          check("Yes, I have read this and want it.", { required: true }),
-        ),
+        note("warn", h("p", {}, loss(error)), check("Yes, I have read this and want it.", { required: true })),
       );
       const box = said.querySelector("input");
       box.id = "confirm";

@@ -68,7 +68,12 @@ function told(alerts) {
           alerts.alerts.map((alert) => [
             alert.text,
             [when(alert.at, true), h("p", { class: "soft" }, relative(alert.at))],
-            alert.delivered_at ? when(alert.delivered_at, true) : badge("waits", "warn"),
+            alert.delivered_at
+              ? when(alert.delivered_at, true)
+              : [
+                  badge("waits", "warn"),
+                  alert.next_attempt_at && h("p", { class: "soft" }, `next try ${relative(alert.next_attempt_at)}`),
+                ],
             num(alert.attempts),
           ]),
         ),

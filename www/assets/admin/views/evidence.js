@@ -11,7 +11,6 @@ const SPANS = [
   [21_600, "six hours"],
   [86_400, "a day"],
   [604_800, "a week"],
-  [2_592_000, "30 days"],
 ];
 const BY = [
   ["arm", "arm"],
