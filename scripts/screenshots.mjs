@@ -14,8 +14,8 @@ const PHONE = { width: 390, height: 800 };
 const CONSOLE = [
   ["console-release", "releases/v1.1.0-beta", DESK, "light", turnDial],
   ["console-plan", "releases/v1.1.0-beta/plan", { ...DESK, height: 900 }, "dark"],
-  ["console-evidence", "releases/v1.1.0-beta/evidence", { ...DESK, height: 1180 }, "light"],
-  ["console-flag", "flags/*/new_parser", { ...DESK, height: 1180 }, "light"],
+  ["console-evidence", "releases/v1.1.0-beta/evidence", { ...DESK, height: 900 }, "light"],
+  ["console-flag", "flags/*/new_parser", { ...DESK, height: 1000 }, "light"],
   ["console-phone", "releases/v1.1.0-beta/plan", PHONE, "dark"],
 ];
 

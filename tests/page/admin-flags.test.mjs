@@ -28,7 +28,7 @@ onPage(
   async ({ page }) => {
     const shown = await text(page);
     assert.match(shown, /Reads commands with the parser of 1\.2\./);
-    assert.match(shown, /error expired the whole has expired/);
+    assert.match(shown, /error expired has expired/);
     const { definition } = await feature("new_parser");
     const wrong = { ...definition, percentage: 101 };
     const lines = JSON.stringify(wrong, null, 2).split("\n");

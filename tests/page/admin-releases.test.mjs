@@ -162,6 +162,39 @@ onPage("an emergency stop from any page, and lifting it", { at: "audit", expecte
 });
 
 onPage(
+  "on a phone, by touch: a look at the dial, and the emergency stop",
+  {
+    at: "releases",
+    expected: /412/,
+    context: { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true },
+  },
+  async ({ page }) => {
+    await page.tap("#view a:has-text('v1.1.0-beta')");
+    await page.waitForSelector("#slider");
+    await page.fill("#percentage", "60");
+    await page.waitForSelector("#preview .summary");
+    for (const target of await page.locator("button:visible:not(.link), .tabs a:visible").all()) {
+      const { height } = await target.boundingBox();
+      assert.ok(height >= 32, `${await target.textContent()} is ${height} px high`);
+    }
+    await page.tap("#stop");
+    const box = await page.locator("dialog").boundingBox();
+    assert.ok(box.x >= 0 && box.x + box.width <= 360);
+    await page.fill("dialog [name=typed]", "stop");
+    await page.fill("dialog [name=reason]", "on the train");
+    await page.tap("#apply");
+    await page.waitForSelector("#close");
+    assert.equal((await release()).stopped, true);
+    await page.tap("#close");
+    await page.waitForSelector("dialog", { state: "detached" });
+    await ready(page);
+    await page.tap("#lift-all");
+    await applied(page, "at the desk again");
+    assert.equal((await release()).stopped, false);
+  },
+);
+
+onPage(
   "a change that waits for a second person is shown as held, and is approved by another",
   { at: RELEASE, expected: /409|412/ },
   async ({ page }) => {

@@ -101,47 +101,53 @@ const merged = (patch) => {
 };
 
 /** Points that wander a little, the same each time. */
-const wander = (n, from, width) =>
-  Array.from({ length: n }, (_, i) => from + width * Math.sin(i * 1.7) * Math.cos(i / 3));
+const wander = (n, from, width, phase) =>
+  Array.from({ length: n }, (_, i) => from + width * Math.sin(i * 1.7 + phase) * Math.cos(i / 3 + phase));
 
 /** What `GET /rollout/{release}/evidence` answers. */
 export function evidence({ by = "arm", points = 24, now = Date.now() } = {}) {
   const groups = { arm: [""], platform: ["linux-amd64", "macos-silicon"], cohort: ["", "internal_test"] }[by] ?? [""];
-  const rate = (metric, at, total) => ({
+  const rate = (metric, at, total, phase) => ({
     metric,
     total: total * points,
     good: Math.round((total * points * at) / 100),
     rate: at,
     low: at - 0.9,
     high: Math.min(100, at + 0.7),
-    series: wander(points, at / 100, 0.012).map((share) => ({
+    series: wander(points, at / 100, (100 - at) / 300, phase).map((share) => ({
       total,
       good: Math.min(total, Math.round(total * share)),
     })),
   });
-  const latency = (metric, p50, total) => ({
+  const latency = (metric, p50, total, phase) => ({
     metric,
     total: total * points,
     p50_ms: p50,
     p75_ms: p50 * 1.4,
     p95_ms: p50 * 2.4,
     p99_ms: p50 * 4,
-    series: wander(points, p50, p50 / 9).map((value) => ({
+    series: wander(points, p50, p50 / 9, phase).map((value) => ({
       total,
       p50_ms: Math.round(value),
       p95_ms: Math.round(value * 2.4),
     })),
   });
-  const one = (arm, group, i) => ({
-    arm,
-    group,
-    rates: [
-      rate("install_success", arm === "canary" ? 97.4 - i : 98.1 - i, 60),
-      rate("command_success", 93.2 - i, 410),
-      rate("crashes", 99.6, 120),
-    ],
-    latencies: [latency("command_latency", arm === "canary" ? 310 : 330, 410), latency("install_latency", 4200, 60)],
-  });
+  const one = (arm, group, i) => {
+    const [worse, phase] = arm === "canary" ? [0, i] : [0.7, i + 2];
+    return {
+      arm,
+      group,
+      rates: [
+        rate("install_success", 97.4 - i + worse, 600, phase),
+        rate("command_success", 93.2 - i + worse, 4_100, phase + 1),
+        rate("crashes", 99.2, 1_200, phase + 2),
+      ],
+      latencies: [
+        latency("command_latency", 310 + 30 * worse, 4_100, phase),
+        latency("install_latency", 4_200 - 400 * worse, 600, phase + 1),
+      ],
+    };
+  };
   return {
     release: RELEASE,
     from: new Date(now - 86_400_000).toISOString(),

@@ -37,7 +37,9 @@ const loss = ({ impact, detail }) =>
  * @param view the view's context: its revision, and how to load it again
  * @param spec `title`, `submit`, `method`, `path`, and what is needed of: `intro`, `fields` (a node), `body` (gives what is
  *   sent, or throws `Unfinished`), `danger`, `preview` (false: no dry run), `unconditional` (no `If-Match`: a stop),
- *   `typed` (a word to type), `retryHint` (a node, when the router cannot be reached), `done` (what to show of the answer), `plan` (the document of the plan that is decided about)
+ *   `typed` (a word to type), `mark` (shows the API's problems where they are, none when there are none), `retryHint` (a
+ *   node, when the router cannot be reached), `done` (what to show of the answer), `plan` (the document of the plan that is
+ *   decided about)
  * @returns the answer, or `null` when it was cancelled
  */
 export function change(view, spec) {
@@ -141,12 +143,12 @@ function open(view, spec, resolve) {
         send(spec.method, spec.path, body, { revision, reason: reason.value || "preview", dryRun: true });
       const { data } = await goingOn(ask);
       if (mine !== previews.latest) return;
-      spec.clean?.();
+      spec.mark?.([]);
       show(preview, h("h3", {}, "What it would do"), changedOf(data, spec.plan));
     } catch (error) {
       if (mine !== previews.latest || error.kind === "gone") return;
       show(preview);
-      if (spec.refused?.(error)) return;
+      spec.mark?.(error.errors);
       // What wants a confirmation says what it would do, too.
       if (error.type === "confirmation-required")
         show(preview, h("h3", {}, "What it would do"), h("p", {}, loss(error)), impactOf(error.impact));
@@ -194,9 +196,8 @@ function open(view, spec, resolve) {
 
   async function refused(error) {
     if (error.status === 401) return;
-    if (spec.refused?.(error)) {
-      show(said, problemBox(error));
-    } else if (error.type === "confirmation-required") {
+    spec.mark?.(error.errors);
+    if (error.type === "confirmation-required") {
       show(
         said,
         note("warn", h("p", {}, loss(error)), check("Yes, I have read this and want it.", { required: true })),

@@ -1,7 +1,7 @@
 // What a view stands on: reads that end when it is left, and the revision that its reader was shown.
 import { get } from "./api.js";
 
-export function context({ params, query, signal, reload, go }) {
+export function context({ params, query, signal, reload, go, turn }) {
   let revision = null;
   const view = {
     params,
@@ -9,6 +9,7 @@ export function context({ params, query, signal, reload, go }) {
     signal,
     reload,
     go,
+    turn,
     /** The oldest of what was read: a change is made for that, so nothing that came between is overlooked. */
     get revision() {
       return revision;

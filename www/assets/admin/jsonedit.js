@@ -65,7 +65,7 @@ function stoppedAt(text, message) {
 
 /**
  * @returns `node`; `read()`, which gives the value or throws `Unfinished`; `mark(errors, toPointer)`, which shows problems
- *   at their lines and gives true; `text`
+ *   at their lines; `text`
  */
 export function editor({ label, value, rows = 18, hint, readOnly = false }) {
   const id = freshId("json");
@@ -168,7 +168,6 @@ export function editor({ label, value, rows = 18, hint, readOnly = false }) {
           text: detail,
         })),
       );
-      return true;
     },
     get text() {
       return area.value;

@@ -140,7 +140,7 @@ async function navigate(isNew) {
     route.parent && h("p", { class: "crumb" }, h("a", { href: `#/${route.parent}` }, NAMES.get(route.parent))),
     heading,
   );
-  const own = context({ params, query, signal, reload: () => navigate(false), go: (...to) => go(...to) });
+  const own = context({ params, query, signal, reload: () => navigate(false), go, turn });
   shown = own;
   if (isNew) {
     show(view, head, route.tabs?.(params), body);
@@ -188,6 +188,12 @@ function refocus(id, heading) {
   const isLost = () => !document.activeElement || document.activeElement === document.body;
   if (isLost() && id) byId(id)?.focus({ preventScroll: true });
   if (isLost()) heading.focus({ preventScroll: true });
+}
+
+/** The same view of something else: the address changes, and the reader stays where they are. */
+function turn(path, query) {
+  history.replaceState(null, "", href(path, query));
+  navigate(false);
 }
 
 /** Goes to another view. */

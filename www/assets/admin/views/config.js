@@ -75,8 +75,7 @@ export async function view(view) {
         if (json(value) === before) throw new Unfinished("Nothing is changed yet.");
         return value;
       },
-      clean: () => own.mark([]),
-      refused: (error) => error.errors.length > 0 && own.mark(error.errors) && false,
+      mark: own.mark,
     });
   };
   return [

@@ -129,7 +129,7 @@ export async function view(view) {
   const [name] = view.params;
   const seconds = view.query.get("seconds") ?? "86400";
   const by = view.query.get("by") ?? "arm";
-  const turn = () => view.go(`releases/${name}/evidence`, { seconds: span.value, by: group.value });
+  const turn = () => view.turn(`releases/${name}/evidence`, { seconds: span.value, by: group.value });
   const span = select(SPANS, { id: "span", value: seconds, on: { change: turn } });
   const group = select(BY, { id: "by", value: by, on: { change: turn } });
   const { releases } = await view.read("/admin/releases");
@@ -141,7 +141,7 @@ export async function view(view) {
     }),
     hasPlan ? view.perhaps(at`/rollout/${name}/plan`) : null,
   ]);
-  const filters = h("div", { class: "filters" }, field("Of", span), field("By", group));
+  const filters = h("div", { class: "filters" }, field("Span", span), field("By", group));
   if (!evidence)
     return [
       card("Evidence", empty("This router does not show evidence over time; the report has the last day.")),
@@ -165,7 +165,6 @@ export async function view(view) {
       ),
     ),
     evidence.error && note("stop", h("p", {}, `The evidence could not be read whole: ${evidence.error}`)),
-    needs(plan),
     rates.length + latencies.length === 0 &&
       card(
         "Nothing yet",
@@ -179,5 +178,6 @@ export async function view(view) {
       rates.map((item) => rateCard(evidence, item)),
       latencies.map((item) => latencyCard(evidence, item)),
     ),
+    needs(plan),
   ];
 }

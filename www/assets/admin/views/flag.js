@@ -6,7 +6,13 @@ import { day, json, num, when, words } from "../format.js";
 import { editor } from "../jsonedit.js";
 import { actions, badge, card, facts, link, note, soft, table, whyNot } from "../parts.js";
 import { patch } from "../patch.js";
-import { findingsOf, inShort } from "./flags.js";
+import { findingsOf, inDefinition, inShort } from "./flags.js";
+
+/** Which part of a flag a finding is about, if not all of it. */
+const placeIn = (pointer) => {
+  const part = pointer.split("/").slice(4).join("/");
+  return part && [h("code", {}, part), " "];
+};
 
 function papers(feature) {
   const { definition } = feature;
@@ -80,12 +86,7 @@ export async function view(view) {
           throw new Unfinished("Nothing is changed yet.");
         return { [key]: difference };
       },
-      clean: () => text.mark([]),
-      // Of the body, or of the configuration that it would make.
-      refused: (error) =>
-        error.errors.length > 0 &&
-        text.mark(error.errors, (pointer) => pointer.replace(/^(\/features\/[^/]*)?\/[^/]*/, "")) &&
-        false,
+      mark: (errors) => text.mark(errors, inDefinition),
     });
   return [
     kills?.features.includes(key) &&
@@ -112,12 +113,11 @@ export async function view(view) {
         "Lint",
         table(
           "Findings",
-          ["Severity", "Rule", "Where", "What"],
+          ["Severity", "Rule", "What"],
           findings.map((finding) => [
             badge(finding.severity, finding.severity === "error" ? "stop" : "warn"),
-            words(finding.rule),
-            h("code", {}, finding.pointer.split("/").slice(4).join("/") || "the whole"),
-            finding.message,
+            badge(finding.rule),
+            [placeIn(finding.pointer), finding.message],
           ]),
         ),
       ),

@@ -26,6 +26,9 @@ export const findingsOf = (lint, { release, key }) => {
   return (lint?.findings ?? []).filter(({ pointer }) => pointer === own || pointer.startsWith(`${own}/`));
 };
 
+/** From a place in the body, or in the configuration that it would make, to one in a flag's definition. */
+export const inDefinition = (pointer) => pointer.replace(/^(\/features\/[^/]*)?\/[^/]*/, "");
+
 function begin(view, releases) {
   const key = h("input", {
     type: "text",
@@ -58,10 +61,7 @@ function begin(view, releases) {
       if (!key.value.trim()) throw new Unfinished("The flag needs a key.");
       return { [key.value.trim()]: text.read() };
     },
-    clean: () => text.mark([]),
-    refused: (error) =>
-      error.errors.length > 0 &&
-      text.mark(error.errors, (pointer) => pointer.replace(/^(\/features\/[^/]*)?\/[^/]*/, "")),
+    mark: (errors) => text.mark(errors, inDefinition),
   });
 }
 

@@ -84,11 +84,7 @@ function choose(view, name, present) {
       const body = preset.value === "" ? { plan: own.read() } : { preset: preset.value };
       return start.checked ? { ...body, start: true } : body;
     },
-    clean: () => own.mark([]),
-    refused: (error) =>
-      preset.value === "" &&
-      error.errors.length > 0 &&
-      own.mark(error.errors, (pointer) => pointer.replace(/^\/plan/, "")),
+    mark: (errors) => own.mark(preset.value === "" ? errors : [], (pointer) => pointer.replace(/^\/plan/, "")),
   });
 }
 
