@@ -42,6 +42,7 @@ export function watchHealth({ reload }) {
   let timer = 0;
   let before = null;
   let latest = null;
+  let status = null;
 
   newer.addEventListener("click", () => {
     newer.hidden = true;
@@ -57,6 +58,11 @@ export function watchHealth({ reload }) {
     show(line, text, more);
   }
 
+  function tell(health) {
+    const [tone, text] = summary(health, status);
+    say(tone, text, tone === "good" ? null : [" ", h("a", { href: "#/alerts" }, "Details")]);
+  }
+
   function compare() {
     const isOld = before !== null && latest !== null && latest > before;
     newer.hidden = !isOld;
@@ -66,11 +72,14 @@ export function watchHealth({ reload }) {
   async function ask() {
     clearTimeout(timer);
     try {
-      const [health, status] = await Promise.all([look("/health"), look("/status.json").catch(() => null)]);
-      const [tone, text] = summary(health, status);
-      say(tone, text, tone === "good" ? null : [" ", h("a", { href: "#/alerts" }, "Details")]);
+      // Neither waits for the other to be shown: a stop that was seen stays until the next look says otherwise.
+      const coming = look("/status.json").catch(() => null);
+      const health = await look("/health");
       latest = health.revision;
+      tell(health);
       compare();
+      status = (await coming) ?? status;
+      tell(health);
     } catch {
       say("warn", `The router cannot be reached since ${time(new Date())}. It is tried again by itself.`);
     }
