@@ -49,6 +49,8 @@ pub struct Change<'a> {
     pub args: &'a ChangeArgs,
     /// The reason if none was given.
     pub because: Option<String>,
+    /// Told before the call is tried again.
+    pub again: Option<&'a dyn Fn()>,
 }
 
 impl<'a> Change<'a> {
@@ -66,6 +68,7 @@ impl<'a> Change<'a> {
             ask,
             args,
             because: None,
+            again: None,
         }
     }
 
@@ -82,6 +85,7 @@ impl<'a> Change<'a> {
             body: (self.method != "DELETE").then_some(&self.body),
             headers,
             repeatable: true,
+            again: self.again,
         };
         router.call(&call)
     }

@@ -61,6 +61,8 @@ pub struct Call<'a> {
     pub headers: Vec<(&'static str, String)>,
     /// Whether it does no harm twice.
     pub repeatable: bool,
+    /// Told before it is tried again, for what cannot wait.
+    pub again: Option<&'a dyn Fn()>,
 }
 
 impl<'a> Call<'a> {
@@ -71,6 +73,7 @@ impl<'a> Call<'a> {
             body: None,
             headers: Vec::new(),
             repeatable: true,
+            again: None,
         }
     }
 }
@@ -168,6 +171,9 @@ impl Router {
         let mut last = None;
         for pause in PAUSES_MS {
             if last.is_some() {
+                if let Some(tell) = call.again {
+                    tell();
+                }
                 sleep(Duration::from_millis(pause));
             }
             match self.once(call) {

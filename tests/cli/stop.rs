@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{ADMIN_TOKEN, Router, command, stderr, stdout};
+use crate::support::{ADMIN_TOKEN, Router, command, root, stderr, stdout};
 
 const RELEASE: &str = "v1.1.0-beta";
 
@@ -126,4 +126,42 @@ fn a_token_comes_from_a_file_that_nobody_else_reads() {
             .success(),
     );
     assert!(!help.contains("--token "), "{help}");
+}
+
+/// Wrangler itself, on a KV of its own.
+#[test]
+#[ignore = "needs wrangler"]
+fn by_kv_alone_it_adds_to_what_is_stopped_already() {
+    let home = tempfile::TempDir::new().unwrap();
+    let npx = home.path().join("npx");
+    fs::write(&npx, "#!/bin/sh\nexec \"$@\"\n").unwrap();
+    fs::set_permissions(&npx, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(
+        root().join("wrangler.toml"),
+        home.path().join("wrangler.toml"),
+    )
+    .unwrap();
+    let path = format!(
+        "{}:{}:{}",
+        home.path().display(),
+        root().join("node_modules/.bin").display(),
+        std::env::var("PATH").unwrap()
+    );
+    let stop = |release: &str| {
+        let mut stop = command();
+        stop.args(["stop", release, "--via-kv", "--run", "--local"])
+            .env("PATH", &path)
+            .env("HOME", home.path())
+            .current_dir(home.path());
+        stdout(&stop.assert().success())
+    };
+    assert!(stop("v1.2.0-beta").contains("emergency-stop is v1.2.0-beta."));
+    let both = stop("v1.1.0-beta");
+    assert!(
+        both.contains("emergency-stop is v1.2.0-beta,v1.1.0-beta."),
+        "{both}"
+    );
+    assert!(stop("all").contains("emergency-stop is all."));
+    let still = stop("v1.1.0-beta");
+    assert!(still.contains("emergency-stop is all."), "{still}");
 }

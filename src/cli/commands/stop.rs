@@ -1,5 +1,6 @@
 //! The emergency stop.
 
+use std::cell::Cell;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -55,8 +56,19 @@ impl Stop {
             yes: false,
         };
         let path = format!("/rollout/{}/emergency-stop", self.release);
+        // Whoever stops something cannot wait until all attempts have failed.
+        let told = Cell::new(false);
+        let by_kv = || {
+            if !told.replace(true) && !context.out.json {
+                note(bad(
+                    "NOT STOPPED by the API so far. KV alone can do it, now:",
+                ));
+                note(format!("  {}", self.command_line()));
+            }
+        };
         let mut change = Change::new("POST", path, json!({}), Ask::Never, &args);
         change.because = Some("stopped from the command line".to_owned());
+        change.again = Some(&by_kv);
         match carry_out(context, &change) {
             Ok(done) => {
                 context
@@ -67,10 +79,8 @@ impl Stop {
                 Ok(if landed { done.exit } else { Exit::Unreachable })
             }
             Err(error) => {
-                let failure = failure_of(&error);
-                if matches!(failure.exit, Exit::Unreachable | Exit::Denied) && !context.out.json {
-                    note(bad("NOT STOPPED by the API. KV alone can do it:"));
-                    note(format!("  {}", self.command_line()));
+                if matches!(failure_of(&error).exit, Exit::Unreachable | Exit::Denied) {
+                    by_kv();
                 }
                 Err(error)
             }
