@@ -4,6 +4,7 @@
 //! [`output`] shows them to people or scripts. Whatever goes wrong is a [`failure::Failure`] with an exit code.
 
 mod change;
+mod checklist;
 mod commands;
 mod credentials;
 mod failure;

@@ -17,3 +17,4 @@ mod people;
 mod readme;
 mod rollout;
 mod stop;
+mod validate;

@@ -12,9 +12,11 @@ mod meta;
 mod plan;
 mod release;
 mod simulate;
+mod standing;
 mod steer;
 mod stop;
 mod token;
+mod validate;
 
 use std::io::Read;
 use std::path::Path;
@@ -75,6 +77,8 @@ commands! {
     Approve(steer::Approve),
     /// What the plan would decide now, with all of its reasons
     Evaluate(steer::Evaluate),
+    /// May a release go on from a cohort's stage?
+    Validate(validate::Validate),
     /// Tell the router a number or a check that gates ask for
     Signal(steer::Signal),
     /// Plans: show, set, begin, lint, simulate

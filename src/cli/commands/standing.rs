@@ -1,0 +1,162 @@
+//! Which release is meant, and where it stands: for commands that are given a cohort.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::cli::Context;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::http::{Call, Router, succeeded};
+use crate::cli::output::{items, shown, text_of};
+use crate::core::json::Json;
+use crate::core::plan::Plan;
+
+/// A release that was found, and its plan.
+pub struct Standing {
+    pub release: String,
+    pub planned: Option<Planned>,
+}
+
+/// A release's plan: what the router says of it, and its document.
+pub struct Planned {
+    pub look: Value,
+    pub plan: Plan,
+}
+
+impl Planned {
+    /// The place of the stage that it stands at.
+    pub fn place(&self) -> Option<usize> {
+        let id = self.look.pointer("/stage/id")?.as_str()?;
+        self.plan.stages.iter().position(|stage| stage.id == id)
+    }
+
+    /// The place of a cohort's stage: the first that lets it in, or that is named like it.
+    pub fn place_of(&self, cohort: &str) -> Option<usize> {
+        let lets_in = |stage: &crate::core::plan::Stage| {
+            let audience = stage.audience.iter();
+            let mut cohorts = audience.flat_map(|audience| &audience.cohorts);
+            cohorts.any(|name| name.as_str() == cohort)
+        };
+        let stages = &self.plan.stages;
+        let first = stages.iter().position(lets_in);
+        first.or_else(|| stages.iter().position(|stage| stage.id == cohort))
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> {
+        let stages = self.plan.stages.iter();
+        stages.flat_map(|stage| {
+            let audience = stage.audience.iter();
+            let cohorts = audience.flat_map(|audience| &audience.cohorts);
+            cohorts
+                .map(|name| name.as_str().to_owned())
+                .chain([stage.id.clone()])
+        })
+    }
+}
+
+/// A release's plan; `None` if it has none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn planned(router: &Router, release: &str) -> Result<Option<Planned>> {
+    router.need_token()?;
+    let answer = router.call(&Call::get(&format!("/rollout/{release}/plan")))?;
+    if answer.status == 409 {
+        return Ok(None);
+    }
+    let look = succeeded(answer)?.json()?;
+    let document = look.get("plan").map(Value::to_string).unwrap_or_default();
+    let document = Json::parse(&document)
+        .map_err(|problem| Failure::new(Exit::Unreachable, format!("the plan: {problem}")))?;
+    let plan = Plan::parse(&document).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let message = format!("the plan of {release}: {}", problems.join("; "));
+        Failure::new(Exit::No, message).hint("a newer router wrote it: use its command line")
+    })?;
+    Ok(Some(Planned { look, plan }))
+}
+
+/// Finds the release: the one that is named, else the only one that uses the cohort.
+///
+/// # Errors
+/// When there is no such release or cohort, or several releases use it.
+pub fn find(context: &Context, release: Option<&str>, cohort: Option<&str>) -> Result<Standing> {
+    let router = context.router()?;
+    router.need_token()?;
+    let status = router.get("/status.json")?;
+    let all: Vec<String> = items(&status, "releases")
+        .iter()
+        .map(|release| text_of(release, "name"))
+        .collect();
+    let named = match release {
+        Some(name) if !all.iter().any(|known| known == name) => {
+            let failure = Failure::missing(format!("there is no release {name}"));
+            return Err(failure
+                .hint(format!("there are: {}", all.join(", ")))
+                .into());
+        }
+        Some(name) => vec![name.to_owned()],
+        None => all,
+    };
+    let Some(cohort) = cohort else {
+        let mut named = named;
+        return match (named.pop(), named.is_empty()) {
+            (Some(release), true) => Ok(Standing {
+                planned: planned(router, &release)?,
+                release,
+            }),
+            (last, _) => {
+                named.extend(last);
+                Err(which("there is more than one release", &named))
+            }
+        };
+    };
+    let cohorts = router.read("/admin/cohorts")?;
+    let mut used: Vec<String> = Vec::new();
+    let mut found = Vec::new();
+    for name in named {
+        let of_release = items(&cohorts, "cohorts").iter().filter(|cohort| {
+            let releases = items(cohort, "releases").iter();
+            releases.map(shown).any(|release| release == name)
+        });
+        let of_release: Vec<String> = of_release.map(|cohort| text_of(cohort, "name")).collect();
+        let planned = planned(router, &name)?;
+        let of_plan = planned.iter().flat_map(Planned::names);
+        let names: Vec<String> = of_release.into_iter().chain(of_plan).collect();
+        let uses = names.iter().any(|name| name == cohort);
+        used.extend(names);
+        if uses {
+            found.push(Standing {
+                release: name,
+                planned,
+            });
+        }
+    }
+    match (found.pop(), found.is_empty()) {
+        (Some(standing), true) => Ok(standing),
+        (Some(last), false) => {
+            let mut names: Vec<String> = found.into_iter().map(|one| one.release).collect();
+            names.push(last.release);
+            Err(which(
+                &format!("more than one release uses {cohort}"),
+                &names,
+            ))
+        }
+        (None, _) => {
+            used.sort();
+            used.dedup();
+            let message = format!("no release and no stage of a plan uses the cohort {cohort}");
+            let hint = match used.is_empty() {
+                true => {
+                    "none is used at all: `caro-rollout cohort list` has those there are".into()
+                }
+                false => format!("these are used: {}", used.join(", ")),
+            };
+            Err(Failure::missing(message).hint(hint).into())
+        }
+    }
+}
+
+fn which(message: &str, names: &[String]) -> anyhow::Error {
+    let hint = format!("name one with --release: {}", names.join(", "));
+    Failure::usage(message).hint(hint).into()
+}
