@@ -9,6 +9,7 @@ mod commands;
 mod credentials;
 mod failure;
 mod http;
+mod interrupt;
 mod output;
 mod when;
 

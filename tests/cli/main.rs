@@ -12,6 +12,7 @@ mod support;
 
 mod audit;
 mod flags;
+mod health;
 mod local;
 mod people;
 mod readme;

@@ -131,6 +131,7 @@ impl Person {
             .replace("http://localhost:8787", &self.router.origin)
             .replace("localhost:8787", &host)
             .replace("3ab01ab4c73a", &self.token)
+            .replace("--duration 30m", "--duration 1s")
             .replace("--remote", "--local");
         let home = self.router.home();
         let output = Command::new("sh")

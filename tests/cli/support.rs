@@ -85,6 +85,52 @@ impl Router {
         self.order(&json!({ "kv": [key, value] }));
     }
 
+    /// Events of the release's version, as a client sends them: so many commands, and how many of them fail.
+    pub fn tell(&self, commands: u64, failures: u64) {
+        let now = jiff::Timestamp::now();
+        let event = |kind: &str, id: u64, more: Value| {
+            let session = format!("session-{}-{commands}", now.as_nanosecond());
+            let mut event = serde_json::json!({
+                "id": format!("{session}-{id}"), "session_id": session, "timestamp": now.to_string(), "type": kind,
+            });
+            let (own, more) = (event.as_object_mut().unwrap(), more.as_object().unwrap());
+            own.extend(more.clone());
+            event
+        };
+        let start = serde_json::json!({ "version": "1.1.0-beta.2", "platform": "linux" });
+        let mut events = vec![event("session_start", 0, start)];
+        events.extend((1..=commands).map(|id| {
+            let success = id > failures;
+            let command =
+                serde_json::json!({ "success": success, "duration_ms": 250, "backend": "static" });
+            event("command_generation", id, command)
+        }));
+        let mut answer = ureq::post(format!("{}/api/events", self.origin))
+            .header("content-type", "application/json")
+            .send(Value::from(events).to_string())
+            .unwrap();
+        let said: Value =
+            serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+        assert_eq!(said["accepted"], commands + 1, "{said}");
+    }
+
+    /// A command of the first release manager's that runs beside the test, its output to be read as it comes.
+    pub fn spawn(&self, args: &[&str]) -> Running {
+        let child = Command::new(assert_cmd::cargo::cargo_bin!("caro-rollout"))
+            .args(args)
+            .env_clear()
+            .env("CARO_ROLLOUT_URL", &self.origin)
+            .env("CARO_ROLLOUT_TOKEN", ADMIN_TOKEN)
+            .env("HOME", self.home.path())
+            .env("TZ", "UTC")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        Running::new(child)
+    }
+
     /// The command line of somebody without a token.
     pub fn anonymous(&self) -> assert_cmd::Command {
         let mut command = command();
@@ -123,6 +169,47 @@ impl Router {
         self.says(&["token", "add", role, role, "--yes"])
             .trim()
             .to_owned()
+    }
+}
+
+/// A command that runs beside the test.
+pub struct Running {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn new(mut child: Child) -> Self {
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, output }
+    }
+
+    /// Its next line.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Sends it a signal by name, such as INT.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Its exit code, and the lines that it printed until then.
+    pub fn end(mut self) -> (Option<i32>, Vec<String>) {
+        let lines: Vec<String> = (&mut self.output).lines().map(Result::unwrap).collect();
+        (self.child.wait().unwrap().code(), lines)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Of a test that failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -5,6 +5,7 @@ mod canary;
 mod cohort;
 pub mod decision;
 mod flag;
+mod health;
 mod kill_switch;
 mod local;
 mod look;
@@ -77,6 +78,8 @@ commands! {
     Approve(steer::Approve),
     /// What the plan would decide now, with all of its reasons
     Evaluate(steer::Evaluate),
+    /// The router's checks, or a live view of a release
+    Health(health::Health),
     /// May a release go on from a cohort's stage?
     Validate(validate::Validate),
     /// Tell the router a number or a check that gates ask for
