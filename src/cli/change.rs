@@ -290,7 +290,10 @@ pub fn show(context: &Context, body: &Value) {
 }
 
 /// Asks whether that is meant.
-fn confirm(lines: &[String]) -> Result<()> {
+///
+/// # Errors
+/// When it is not, or nobody can be asked.
+pub fn confirm(lines: &[String]) -> Result<()> {
     for line in lines {
         note(line);
     }

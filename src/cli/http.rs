@@ -25,6 +25,8 @@ pub struct Answer {
     pub revision: Option<u64>,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u64>,
+    /// `X-Caro-Version`: what an install path gives.
+    pub version: Option<String>,
     pub text: String,
 }
 
@@ -242,12 +244,15 @@ fn read(mut answer: Response<Body>) -> Result<Answer, ureq::Error> {
         value.to_str().ok()?.trim().parse().ok()
     };
     let (revision, retry_after) = (number("x-caro-revision"), number("retry-after"));
+    let version = answer.headers().get("x-caro-version");
+    let version = version.and_then(|value| value.to_str().ok().map(str::to_owned));
     let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(MAX_ANSWER);
     Ok(Answer {
         status,
         revision,
         retry_after,
+        version,
         text: body.read_to_string()?,
     })
 }

@@ -11,6 +11,7 @@
 mod support;
 
 mod audit;
+mod drill;
 mod flags;
 mod health;
 mod local;

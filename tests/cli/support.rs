@@ -116,19 +116,25 @@ impl Router {
 
     /// A command of the first release manager's that runs beside the test, its output to be read as it comes.
     pub fn spawn(&self, args: &[&str]) -> Running {
+        self.spawn_as(ADMIN_TOKEN, args)
+    }
+
+    pub fn spawn_as(&self, token: &str, args: &[&str]) -> Running {
+        let errors = self.home.path().join("errors");
+        let stderr = std::fs::File::create(&errors).unwrap();
         let child = Command::new(assert_cmd::cargo::cargo_bin!("caro-rollout"))
             .args(args)
             .env_clear()
             .env("CARO_ROLLOUT_URL", &self.origin)
-            .env("CARO_ROLLOUT_TOKEN", ADMIN_TOKEN)
+            .env("CARO_ROLLOUT_TOKEN", token)
             .env("HOME", self.home.path())
             .env("TZ", "UTC")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(stderr)
             .spawn()
             .unwrap();
-        Running::new(child)
+        Running::new(child, errors)
     }
 
     /// The command line of somebody without a token.
@@ -164,6 +170,15 @@ impl Router {
         serde_json::from_str(&self.says(&all)).unwrap()
     }
 
+    /// What the control API answers, past the command line.
+    pub fn read(&self, path: &str) -> Value {
+        let mut answer = ureq::get(format!("{}{path}", self.origin))
+            .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
+            .call()
+            .unwrap();
+        serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
+    }
+
     /// A new token of a role.
     pub fn mint(&self, role: &str) -> String {
         self.says(&["token", "add", role, role, "--yes"])
@@ -176,12 +191,22 @@ impl Router {
 pub struct Running {
     child: Child,
     output: BufReader<ChildStdout>,
+    errors: PathBuf,
 }
 
 impl Running {
-    fn new(mut child: Child) -> Self {
+    fn new(mut child: Child, errors: PathBuf) -> Self {
         let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, output }
+        Self {
+            child,
+            output,
+            errors,
+        }
+    }
+
+    /// What it has said on standard error.
+    pub fn errors(&self) -> String {
+        std::fs::read_to_string(&self.errors).unwrap()
     }
 
     /// Its next line.
@@ -199,7 +224,7 @@ impl Running {
     }
 
     /// Its exit code, and the lines that it printed until then.
-    pub fn end(mut self) -> (Option<i32>, Vec<String>) {
+    pub fn end(&mut self) -> (Option<i32>, Vec<String>) {
         let lines: Vec<String> = (&mut self.output).lines().map(Result::unwrap).collect();
         (self.child.wait().unwrap().code(), lines)
     }

@@ -4,6 +4,7 @@ mod audit;
 mod canary;
 mod cohort;
 pub mod decision;
+mod drill;
 mod flag;
 mod health;
 mod kill_switch;
@@ -82,6 +83,8 @@ commands! {
     Health(health::Health),
     /// May a release go on from a cohort's stage?
     Validate(validate::Validate),
+    /// Rehearse stop and rollback, and see how long they take
+    Drill(drill::Drill),
     /// Tell the router a number or a check that gates ask for
     Signal(steer::Signal),
     /// Plans: show, set, begin, lint, simulate

@@ -75,6 +75,27 @@ pub fn planned(router: &Router, release: &str) -> Result<Option<Planned>> {
     Ok(Some(Planned { look, plan }))
 }
 
+/// The names of all releases, by `/status.json`.
+pub fn names(status: &Value) -> Vec<String> {
+    let releases = items(status, "releases").iter();
+    releases.map(|release| text_of(release, "name")).collect()
+}
+
+/// A release by its name.
+///
+/// # Errors
+/// When there is none.
+pub fn named(status: &Value, name: &str) -> Result<String> {
+    let all = names(status);
+    if all.iter().any(|known| known == name) {
+        return Ok(name.to_owned());
+    }
+    let hint = format!("there are: {}", all.join(", "));
+    Err(Failure::missing(format!("there is no release {name}"))
+        .hint(hint)
+        .into())
+}
+
 /// Finds the release: the one that is named, else the only one that uses the cohort.
 ///
 /// # Errors
@@ -83,19 +104,9 @@ pub fn find(context: &Context, release: Option<&str>, cohort: Option<&str>) -> R
     let router = context.router()?;
     router.need_token()?;
     let status = router.get("/status.json")?;
-    let all: Vec<String> = items(&status, "releases")
-        .iter()
-        .map(|release| text_of(release, "name"))
-        .collect();
     let named = match release {
-        Some(name) if !all.iter().any(|known| known == name) => {
-            let failure = Failure::missing(format!("there is no release {name}"));
-            return Err(failure
-                .hint(format!("there are: {}", all.join(", ")))
-                .into());
-        }
-        Some(name) => vec![name.to_owned()],
-        None => all,
+        Some(name) => vec![named(&status, name)?],
+        None => names(&status),
     };
     let Some(cohort) = cohort else {
         let mut named = named;
