@@ -237,6 +237,7 @@ fn decided(router: &Router, release: &str, look: &Value) -> Result<Option<Decide
         body: Some(&body),
         headers: Vec::new(),
         repeatable: true,
+        again: None,
     })?;
     let decision = match answer.status {
         403 => look.get("last").cloned(),

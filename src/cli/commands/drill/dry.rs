@@ -76,6 +76,7 @@ fn health(router: &Router, rounds: u32) -> Step {
     let (answer, times) = measured(rounds, || {
         router.call(&Call {
             repeatable: false,
+            again: None,
             ..Call::get("/health")
         })
     });
@@ -111,6 +112,7 @@ fn call(router: &Router, rounds: u32, name: &str, path: &str) -> Step {
             body: Some(&body),
             headers: Vec::new(),
             repeatable: true,
+            again: None,
         })?)?
         .json()
     });
