@@ -3,7 +3,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { launch } from "../tests/page/support.mjs";
-import { evidence, furnished } from "../tests/support/console.mjs";
+import { furnished } from "../tests/support/console.mjs";
 
 const DOCS = fileURLToPath(new URL("../docs/", import.meta.url));
 const MAX_BYTES = 150_000;
@@ -33,7 +33,6 @@ async function shoot(browser, router, [name, view, viewport, colorScheme, before
     reducedMotion: "reduce",
   });
   const page = await context.newPage();
-  await page.route("**/rollout/*/evidence*", (route) => route.fulfill({ json: evidence() }));
   await page.goto(`${router.origin}/admin#/${view}`);
   await page.fill("#token", router.tokens.admin);
   await page.click("#signin-form button");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { ready, text, VIEWS, withConsole } from "./admin.mjs";
+import { ready, signIn, text, VIEWS, withConsole } from "./admin.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const { onPage } = withConsole();
@@ -49,9 +49,7 @@ for (const colorScheme of ["light", "dark"]) {
       async ({ page, router, go }) => {
         await page.evaluate(AXE);
         assert.deepEqual(await findings(page), []);
-        await page.fill("#token", router.tokens.admin);
-        await page.click("#signin-form button");
-        await ready(page);
+        await signIn(page, router.tokens.admin);
         for (const [view, opener] of [
           ["releases", "#stop"],
           ["releases/v1.1.0-beta", "#rollback"],
@@ -151,9 +149,7 @@ for (const width of [360, 768, 1440]) {
         await route.fulfill({ response: answer });
       });
       await page.waitForFunction(() => document.querySelector("#health").textContent.includes("Router"));
-      await page.fill("#token", router.tokens.admin);
-      await page.click("#signin-form button");
-      await ready(page);
+      await signIn(page, router.tokens.admin);
       await go("releases/v1.1.0-beta");
       await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
       const shift = await page.evaluate(() => window.shift);

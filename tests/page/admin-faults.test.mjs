@@ -1,6 +1,6 @@
 // A router that fails, and one that says no: everything is said, nothing is lost, and the stop goes through.
 import assert from "node:assert/strict";
-import { applied, apply, go, ready, text, toast, withConsole } from "./admin.mjs";
+import { applied, apply, go, ready, signIn, text, toast, withConsole } from "./admin.mjs";
 
 const { onPage, router } = withConsole({ plan: false, patch: { releases: { "v1.1.1-beta": { percentage: 0 } } } });
 const RELEASE = "releases/v1.1.0-beta";
@@ -214,9 +214,7 @@ onPage(
   async ({ page, router: own }) => {
     await page.waitForSelector("#strip[data-tone=warn]");
     assert.match(await text(page, "#strip"), /Router degraded\. config: \/stable must be a version/);
-    await page.fill("#token", own.tokens.viewer);
-    await page.click("#signin-form button");
-    await ready(page);
+    await signIn(page, own.tokens.viewer);
     await page.click("#strip a");
     await ready(page);
     assert.match(await text(page), /config not ok \/stable must be a version/i);

@@ -1,11 +1,37 @@
 // Looking into things: explain, the audit log, alerts and health, the whole configuration.
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
+import { after } from "node:test";
+import { eventually } from "../support/http.mjs";
 import { folder } from "../support/ledger.mjs";
+import { ADMIN_TOKEN } from "../support/router.mjs";
 import { applied, go, text, withConsole } from "./admin.mjs";
 
-const { onPage, router } = withConsole({ plan: false });
+/** Takes the alert that a configuration was found, and no other. */
+const hook = createServer((request, answer) => {
+  request.setEncoding("utf8");
+  let body = "";
+  request.on("data", (part) => {
+    body += part;
+  });
+  request.on("end", () => answer.writeHead(body.includes("edited by hand") ? 200 : 500).end());
+});
+await new Promise((listening) => hook.listen(0, "127.0.0.1", listening));
+after(() => {
+  hook.closeAllConnections();
+  hook.close();
+});
+
+const { onPage, router } = withConsole({
+  plan: false,
+  bindings: {
+    ORIGIN: "https://get.caro.sh",
+    ADMIN_TOKEN,
+    ALERT_WEBHOOK: `http://127.0.0.1:${hook.address().port}/`,
+  },
+});
 
 onPage(
   "explain: step by step, of somebody, now and at a revision",
@@ -78,8 +104,20 @@ onPage("the audit log: filtered, page by page, verified, exported", { at: "audit
 });
 
 onPage("alerts, publishing and health", { at: "alerts" }, async ({ page }) => {
+  await router().admin.post("/admin/kill-switches", { canary: true, reason: "a drill" });
+  await eventually(
+    () => router().admin.get("/admin/alerts"),
+    ({ alerts: [newest, first] }) => assert.ok(newest.attempts > 0 && first.delivered_at !== null),
+  );
+  await go(page, "alerts");
   const shown = await text(page);
-  assert.match(shown, /small_beta \(25 %\) is announced .*waits 2/i);
+  assert.match(shown, /canary .*Reason: a drill.* waits next try in .* [1-9] .*edited by hand in KV/i);
+  assert.match(shown, /Webhook set Wait 1 Delivered 1/i);
+  assert.equal(
+    await page.locator("table:has(caption:has-text('Alerts')) .badge").count(),
+    1,
+    "the other was delivered",
+  );
   assert.match(shown, /Publishing to KV State in sync Ledger revision \d+/i);
   assert.match(shown, /emergency stop ok not set/i);
 });

@@ -1,6 +1,6 @@
 // Releases as a release manager steers them: the dial and what it says before, what wants a confirmation, who was faster.
 import assert from "node:assert/strict";
-import { applied, apply, go, ready, text, toast, withConsole } from "./admin.mjs";
+import { applied, apply, go, ready, signIn, text, toast, withConsole } from "./admin.mjs";
 
 const { onPage, router } = withConsole({
   plan: false,
@@ -216,9 +216,7 @@ onPage(
     assert.match(await text(page), /You asked for it: another release manager has to agree/);
     assert.equal(await page.locator("[id^=approve-]").count(), 0);
     await page.click("#signout");
-    await page.fill("#token", router().tokens.release_manager);
-    await page.click("#signin-form button");
-    await ready(page);
+    await signIn(page, router().tokens.release_manager);
     await page.click("[id^=approve-]");
     await applied(page, "agreed");
     assert.equal((await release()).configured_percentage, 100);

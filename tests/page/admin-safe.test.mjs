@@ -6,8 +6,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { alerts, evidence } from "../support/console.mjs";
-import { applied, go, ready, text, VIEWS, withConsole } from "./admin.mjs";
+import { applied, go, signIn, text, VIEWS, withConsole } from "./admin.mjs";
 import { WWW } from "./support.mjs";
 
 const { onPage, router } = withConsole();
@@ -67,9 +66,6 @@ const spoil = (all) => async (page) => {
   ]) {
     await page.route(path, async (route) => {
       if (route.request().resourceType() !== "fetch") return route.fallback();
-      const url = route.request().url();
-      if (url.includes("/evidence?")) return route.fulfill({ json: spoiled(evidence({ by: "cohort" }), all) });
-      if (url.includes("/admin/alerts")) return route.fulfill({ json: spoiled(alerts(), all) });
       const answer = await route.fetch();
       return route.fulfill({ response: answer, json: spoiled(await answer.json(), all) });
     });
@@ -158,9 +154,7 @@ onPage(
       { role: "viewer", label: MARKUP.slice(0, 60) },
       { status: 201 },
     );
-    await page.fill("#token", token.secret);
-    await page.click("#signin-form button");
-    await ready(page);
+    await signIn(page, token.secret);
     await unharmed(page, "signed in");
     assert.ok((await text(page, "#who")).includes("<img"));
   },

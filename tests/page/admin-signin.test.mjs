@@ -1,6 +1,6 @@
 // Signing in: with a token that stays in the tab's memory, and what a role may not do.
 import assert from "node:assert/strict";
-import { applied, go, ready, text, toast, withConsole } from "./admin.mjs";
+import { applied, go, signIn, text, toast, withConsole } from "./admin.mjs";
 
 const { onPage } = withConsole();
 
@@ -58,9 +58,7 @@ onPage("a reload forgets the token and finds the view again", { at: "explain" },
   await page.reload();
   assert.equal(await page.isVisible("#signin"), true);
   assert.equal(await page.isVisible("#nav"), false);
-  await page.fill("#token", router.tokens.viewer);
-  await page.click("#signin-form button");
-  await ready(page);
+  await signIn(page, router.tokens.viewer);
   assert.equal(await page.textContent("#view h1"), "Explain");
   assert.match(await text(page, "#who"), /viewer of the tests viewer Sign out/);
 });
@@ -83,9 +81,7 @@ onPage(
     const secret = await router.admin.mint("viewer", "short-lived");
     await page.click("#signout");
     assert.equal(await page.isVisible("#signin"), true);
-    await page.fill("#token", secret);
-    await page.click("#signin-form button");
-    await ready(page);
+    await signIn(page, secret);
     const { tokens } = await router.admin.get("/admin/tokens");
     await router.admin.delete(`/admin/tokens/${tokens.find(({ label }) => label === "short-lived").id}`, {});
     await page.evaluate(() => {

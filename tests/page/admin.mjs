@@ -1,7 +1,7 @@
 // What the console's tests stand on: one furnished router for a file, and pages that report everything that goes wrong.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { alerts, evidence, furnished } from "../support/console.mjs";
+import { furnished } from "../support/console.mjs";
 import { launch, missingChromium } from "./support.mjs";
 
 const missing = missingChromium();
@@ -30,46 +30,74 @@ export const VIEWS = [
 ];
 
 /**
- * Lets a test file have a router and a browser, begun once.
+ * Lets a test file have a router and a browser, begun once. Tests that ask for nothing of their own get the page that the one
+ * before left, signed in, while that is as good as new.
  *
  * @param options of `furnished`
- * @returns `onPage(name, options, body)`, which is a test with a page of its own, and `router()`
+ * @returns `onPage(name, options, body)`, which is a test with a page, and `router()`
  */
 export function withConsole(options = {}) {
   let browser;
   let router;
+  let shared;
+  const kept = new Map();
   before(async () => {
     if (skip) return;
     if (missing) throw new Error(missing);
     [router, browser] = await Promise.all([furnished(options), launch()]);
+    shared = await browser.newContext(LOOK);
   });
   after(async () => {
     await browser?.close();
     await router?.end();
   });
+
+  /** A page by the options of a test, and what to do with it after a test that went well. */
+  async function pageFor({ as = "admin", at = "releases", fresh = false, context, before: prepare }) {
+    if (as === null || fresh || context || prepare) {
+      const own = context && (await browser.newContext({ ...LOOK, ...context }));
+      const opened = await open(own ?? shared, router, { as, at, prepare });
+      return { ...opened, close: () => (own ?? opened.page).close() };
+    }
+    const found = kept.get(as);
+    kept.delete(as);
+    if (found) await found.again(at);
+    const opened = found ?? (await open(shared, router, { as, at }));
+    const close = async (isWell) => {
+      if (isWell && (await opened.asNew())) kept.set(as, opened);
+      else await opened.page.close();
+    };
+    return { ...opened, close };
+  }
+
   /**
-   * `as`: whose token signs in, `null`: nobody's. `at`: the view. `expected`: troubles that belong to the test.
+   * `as`: whose token signs in, `null`: nobody's. `at`: the view. `fresh`, `context`, `before`: a page of its own, with such
+   * options and what is done before it goes anywhere. `expected`: troubles that belong to the test.
    */
   const onPage = (name, own, body) =>
     test(name, { skip, timeout: 60_000 }, async () => {
-      const opened = await open(browser, router, own);
+      const opened = await pageFor(own);
+      let isWell = false;
       try {
         await body(opened);
         assert.deepEqual(
           opened.troubles.filter((trouble) => !own.expected?.test(trouble)),
           [],
         );
+        isWell = true;
       } finally {
-        await opened.context.close();
+        await opened.close(isWell);
       }
     });
   return { onPage, router: () => router };
 }
 
-async function open(browser, router, { as = "admin", at = "releases", context: options = {}, before: prepare } = {}) {
-  const context = await browser.newContext({ locale: "en-GB", timezoneId: "UTC", acceptDownloads: true, ...options });
-  context.setDefaultTimeout(10_000);
+const LOOK = { locale: "en-GB", timezoneId: "UTC", acceptDownloads: true };
+const PATIENCE_MS = 20_000;
+
+async function open(context, router, { as, at, prepare }) {
   const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
   const troubles = [];
   const asked = [];
   page.on("console", (message) => {
@@ -95,24 +123,28 @@ async function open(browser, router, { as = "admin", at = "releases", context: o
       for (const entry of entries.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
     }).observe({ type: "layout-shift", buffered: true });
   });
-  await standIns(page);
   await prepare?.(page, router);
   const answer = await page.goto(`${router.origin}/admin#/${at}`);
-  if (as !== null) {
-    await page.fill("#token", router.tokens[as]);
-    await page.click("#signin-form button");
-    await ready(page);
+  if (as !== null) await signIn(page, router.tokens[as]);
+  const whose = await text(page, "#who");
+  /** Whether the next test finds what it would have found if it had opened it. */
+  async function asNew() {
+    await page.unrouteAll({ behavior: "ignoreErrors" });
+    return (await page.locator("dialog").count()) === 0 && (await text(page, "#who")) === whose;
   }
-  return { page, context, troubles, asked, router, answer, go: (view) => go(page, view) };
+  async function again(view) {
+    await page.evaluate(() => document.querySelector("#toast").replaceChildren());
+    troubles.length = 0;
+    asked.length = 0;
+    await go(page, view);
+  }
+  return { page, context, troubles, asked, router, answer, asNew, again, go: (view) => go(page, view) };
 }
 
-/** The two reads that this router does not have yet. With it they go, and the tests ask the router. */
-async function standIns(page) {
-  await page.route("**/rollout/*/evidence*", (route) => {
-    const by = new URL(route.request().url()).searchParams.get("by");
-    return route.fulfill({ json: evidence({ by }) });
-  });
-  await page.route("**/admin/alerts*", (route) => route.fulfill({ json: alerts() }));
+export async function signIn(page, token) {
+  await page.fill("#token", token);
+  await page.click("#signin-form button");
+  await ready(page);
 }
 
 /** Waits until the view is there. */

@@ -1,8 +1,10 @@
 // A router with something of everything, for whoever looks at the console: a release whose plan runs, with evidence; flags
 // with findings; people, tokens, an experiment, a change that waits.
-import { RELEASE } from "./evidence.mjs";
+import assert from "node:assert/strict";
+import { CANARY, command, event, outcome, post, RELEASE, STABLE, start, takes } from "./evidence.mjs";
 import { client } from "./ledger.mjs";
 import { GOOD, goesWell, HOUR, NUMBERS, stage } from "./plans.mjs";
+import { random } from "./random.mjs";
 import { ADMIN_TOKEN } from "./router.mjs";
 import { world } from "./world.mjs";
 
@@ -72,10 +74,16 @@ export async function furnished({ plan = true, patch = {}, ...options } = {}) {
   const tokens = { admin: ADMIN_TOKEN };
   for (const role of ROLES) tokens[role] = await admin.mint(role, `${role} of the tests`);
   if (plan) {
+    await admin.post("/admin/cohorts/internal_test/members", {
+      add: [{ id: TESTER }],
+      confirm: true,
+      reason: "tries it first",
+    });
     await router.post("plan", { preset: "caro", start: true, confirm: true, reason: "1.1 goes out" });
     await router.pass(3 * 60_000);
     await router.tell(GOOD);
-    await router.pass(20 * HOUR);
+    await reports(router, 20);
+    await router.pass(0);
     await goesWell(router);
     await router.signal({ ...NUMBERS, positive_feedback_percent: 82 });
     await router.post("evaluate");
@@ -90,6 +98,65 @@ export async function furnished({ plan = true, patch = {}, ...options } = {}) {
   return { ...router, tokens, as: (role) => client(router.direct, tokens[role]) };
 }
 
+/** Somebody whose sessions are a cohort's. */
+const TESTER = "a-tester";
+
+/** What sessions and installers of each arm say, and how much of it goes wrong in a quiet hour. */
+const ARMS = [
+  { version: CANARY, channel: "beta", wrong: 0.03, slow: 1 },
+  { version: STABLE, channel: "stable", wrong: 0.04, slow: 1.25 },
+];
+const SYSTEMS = [
+  { platform: "linux", arch: "x86_64", installer: "linux-amd64" },
+  { platform: "macos", arch: "arm64", installer: "macos-silicon" },
+];
+const COMMANDS = 30;
+const INSTALLS = 4;
+
+/** Lets so many hours pass in which clients and installers report, as they do everywhere: each two hours a few of them. */
+async function reports(router, hours) {
+  const dice = random(7);
+  for (let at = 0; at < hours; at += 2) {
+    await router.later(2 * HOUR);
+    const timestamp = new Date(router.now()).toISOString();
+    const session = (arm, { platform, arch }, name, commands) => {
+      const id = `${name}-${at}-${arm.version}-${platform}`;
+      const wrong = arm.wrong * (0.5 + dice.below(100) / 60);
+      return [
+        start(id, arm.version, { platform, arch, timestamp }),
+        ...Array.from({ length: commands }, () =>
+          command(id, {
+            timestamp,
+            success: !dice.chance(wrong),
+            // Most take a few tenths of a second, and some a lot longer.
+            duration_ms: arm.slow * (dice.chance(0.1) ? 900 + dice.below(1_400) : 120 + dice.below(500)),
+          }),
+        ),
+        event("session_end", { session_id: id, timestamp, crashed: dice.chance(0.02) }),
+      ];
+    };
+    const many = ARMS.flatMap((arm) => SYSTEMS.flatMap((system) => session(arm, system, "somebody", COMMANDS)));
+    const few = session(ARMS[0], SYSTEMS[0], "tester", COMMANDS / 2);
+    const installs = ARMS.flatMap(({ version, channel, slow }) =>
+      Array.from({ length: INSTALLS }, (_, i) => ({
+        version,
+        channel,
+        platform: SYSTEMS[i % SYSTEMS.length].installer,
+        outcome: i === 0 && dice.chance(0.3) ? "network" : "ok",
+        duration_ms: slow * (2_000 + dice.below(6_000)),
+      })),
+    );
+    await Promise.all([
+      takes(router, many),
+      takes(router, few, undefined, { "X-Caro-Id": TESTER }),
+      ...installs.map(async (told) => {
+        const { status, text } = await post(router, "/report", outcome(told));
+        assert.equal(status, 202, text);
+      }),
+    ]);
+  }
+}
+
 const merged = (patch) => {
   const merge = (target, change) => {
     if (change === null || typeof change !== "object" || Array.isArray(change)) return change;
@@ -99,84 +166,3 @@ const merged = (patch) => {
   };
   return merge(CONFIG, patch);
 };
-
-/** Points that wander a little, the same each time. */
-const wander = (n, from, width, phase) =>
-  Array.from({ length: n }, (_, i) => from + width * Math.sin(i * 1.7 + phase) * Math.cos(i / 3 + phase));
-
-/** What `GET /rollout/{release}/evidence` answers. */
-export function evidence({ by = "arm", points = 24, now = Date.now() } = {}) {
-  const groups = { arm: [""], platform: ["linux-amd64", "macos-silicon"], cohort: ["", "internal_test"] }[by] ?? [""];
-  const rate = (metric, at, total, phase) => ({
-    metric,
-    total: total * points,
-    good: Math.round((total * points * at) / 100),
-    rate: at,
-    low: at - 0.9,
-    high: Math.min(100, at + 0.7),
-    series: wander(points, at / 100, (100 - at) / 300, phase).map((share) => ({
-      total,
-      good: Math.min(total, Math.round(total * share)),
-    })),
-  });
-  const latency = (metric, p50, total, phase) => ({
-    metric,
-    total: total * points,
-    p50_ms: p50,
-    p75_ms: p50 * 1.4,
-    p95_ms: p50 * 2.4,
-    p99_ms: p50 * 4,
-    series: wander(points, p50, p50 / 9, phase).map((value) => ({
-      total,
-      p50_ms: Math.round(value),
-      p95_ms: Math.round(value * 2.4),
-    })),
-  });
-  const one = (arm, group, i) => {
-    const [worse, phase] = arm === "canary" ? [0, i] : [0.7, i + 2];
-    return {
-      arm,
-      group,
-      rates: [
-        rate("install_success", 97.4 - i + worse, 600, phase),
-        rate("command_success", 93.2 - i + worse, 4_100, phase + 1),
-        rate("crashes", 99.2, 1_200, phase + 2),
-      ],
-      latencies: [
-        latency("command_latency", 310 + 30 * worse, 4_100, phase),
-        latency("install_latency", 4_200 - 400 * worse, 600, phase + 1),
-      ],
-    };
-  };
-  return {
-    release: RELEASE,
-    from: new Date(now - 86_400_000).toISOString(),
-    to: new Date(now).toISOString(),
-    step_seconds: 86_400 / points,
-    by,
-    error: null,
-    share: 5,
-    groups: ["canary", "control"].flatMap((arm) => groups.map((group, i) => one(arm, group, i))),
-  };
-}
-
-/** What `GET /admin/alerts` answers. */
-export const alerts = (now = Date.now()) => ({
-  webhook: true,
-  alerts: [
-    {
-      id: 3,
-      at: new Date(now - 600_000).toISOString(),
-      text: `plan of ${RELEASE}: small_beta (25 %) is announced`,
-      delivered_at: null,
-      attempts: 2,
-    },
-    {
-      id: 2,
-      at: new Date(now - 7_200_000).toISOString(),
-      text: `plan of ${RELEASE} begins at canary`,
-      delivered_at: new Date(now - 7_199_000).toISOString(),
-      attempts: 1,
-    },
-  ],
-});

@@ -56,10 +56,15 @@ export async function stage(options = {}) {
   let moved = 0;
   const now = () => Date.now() + moved;
 
-  /** The clock goes on, and cron fires. */
-  const pass = async (ms) => {
+  /** The clock goes on. */
+  const later = async (ms) => {
     moved += ms;
     await router.control({ advance: ms });
+  };
+
+  /** The clock goes on, and cron fires. */
+  const pass = async (ms) => {
+    await later(ms);
     await tick(router);
   };
 
@@ -113,7 +118,7 @@ export async function stage(options = {}) {
   /** What people were told, oldest first. Nobody takes the alerts away: there is no webhook. */
   const summaries = async () => (await admin.log()).map(({ action, summary }) => `${action}: ${summary}`);
 
-  return { ...router, now, pass, tell, signal, plan, post, stands, summaries, token: ADMIN_TOKEN };
+  return { ...router, now, later, pass, tell, signal, plan, post, stands, summaries, token: ADMIN_TOKEN };
 }
 
 /** Every number, and good counts of both arms, of a minute ago. */

@@ -108,7 +108,7 @@ export function intervals(caption, rows) {
     );
   return table(
     caption,
-    ["Group", ["Good", "n"], ["Interval", "n"], [`${rate(min)} to ${rate(max)}`, "wide"], ["Samples", "n"]],
+    ["Group", ["Share", "n"], ["Interval", "n"], [`${rate(min)} to ${rate(max)}`, "wide"], ["Samples", "n"]],
     rows.map((row) => [
       h("span", { class: `key ${row.tone}` }, row.name),
       row.total > 0 ? rate(row.rate) : "–",

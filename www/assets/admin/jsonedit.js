@@ -82,14 +82,18 @@ export function editor({ label, value, rows = 18, hint, readOnly = false }) {
   });
   const gutter = h("div", { class: "gutter", "aria-hidden": "true" });
   const problems = h("ul", { class: "faults", id: `${id}-problems`, "aria-live": "polite" });
-  let marked = new Map();
+  let marked = [];
 
   function number() {
+    // A pasted text comes line by line, so only what differs is drawn.
     const lines = area.value.split("\n").length;
-    show(
-      gutter,
-      Array.from({ length: lines }, (_, i) => h("span", { data: { bad: marked.has(i + 1) ? "1" : "" } }, i + 1)),
-    );
+    while (gutter.childElementCount > lines) gutter.lastElementChild.remove();
+    while (gutter.childElementCount < lines) gutter.append(h("span", {}, gutter.childElementCount + 1));
+    for (const line of gutter.querySelectorAll("[data-bad]")) delete line.dataset.bad;
+    for (const line of marked) {
+      const own = gutter.children[line - 1];
+      if (own) own.dataset.bad = "1";
+    }
     gutter.scrollTop = area.scrollTop;
   }
 
@@ -105,7 +109,7 @@ export function editor({ label, value, rows = 18, hint, readOnly = false }) {
   }
 
   function tell(list) {
-    marked = new Map(list.map(({ line }) => [line, true]));
+    marked = list.map(({ line }) => line);
     if (list.length > 0) area.setAttribute("aria-invalid", "true");
     else area.removeAttribute("aria-invalid");
     show(

@@ -1,7 +1,7 @@
 // What people were told, and how the router is.
 import { h } from "../dom.js";
 import { num, relative, when, words } from "../format.js";
-import { badge, card, empty, facts, faults, soft, table } from "../parts.js";
+import { badge, card, empty, facts, faults, note, soft, table } from "../parts.js";
 
 const PUBLISHING = { in_sync: "good", pending: "warn", empty: "quiet" };
 
@@ -60,6 +60,12 @@ function told(alerts) {
     return card("Alerts", empty("This router does not list its alerts; the webhook and the audit log have them."));
   return card(
     "Alerts",
+    !alerts.webhook &&
+      note(
+        "warn",
+        h("p", {}, "Nobody is told: ALERT_WEBHOOK is not set. Alerts wait until it is:"),
+        h("pre", { tabindex: "0" }, "npx wrangler secret put ALERT_WEBHOOK"),
+      ),
     alerts.alerts.length === 0
       ? empty("Nobody had to be told of anything.")
       : table(

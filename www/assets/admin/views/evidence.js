@@ -3,7 +3,8 @@ import { at } from "../api.js";
 import { chart, intervals } from "../chart.js";
 import { samples, verdict } from "../decision.js";
 import { h } from "../dom.js";
-import { millis, num, percent, rate, when, words } from "../format.js";
+import { millis, num, percent, rate, when } from "../format.js";
+import { inOrder, isCount, title } from "../metrics.js";
 import { card, empty, field, note, select, soft, table } from "../parts.js";
 
 const SPANS = [
@@ -44,8 +45,11 @@ function byMetric(groups, list) {
       found.get(item.metric).push({ ...item, name: nameOf(group), tone: toneOf(group, i) });
     }
   });
-  return [...found].filter(([, rows]) => rows.some(({ total }) => total > 0));
+  return [...found].filter(([, rows]) => rows.some(({ total }) => total > 0)).sort(([a], [b]) => inOrder(a, b));
 }
+
+/** A quantile: what it lies below. One of something that was counted is unknown only above the last edge. */
+const below = (value, total) => (value === null && total > 0 ? "off the scale" : value && `≤ ${millis(value)}`);
 
 const legend = (rows) =>
   h(
@@ -69,17 +73,18 @@ const points = (caption, times, rows, value) =>
 
 function rateCard(evidence, [metric, rows]) {
   const times = timesOf(evidence, rows[0].series.length);
+  const name = title(metric);
   const lines = rows
     .slice(0, MAX_LINES)
     .map((row) => ({ ...row, values: row.series.map(({ total, good }) => (total > 0 ? (100 * good) / total : null)) }));
   return card(
-    words(metric),
+    name,
     rows.length <= MAX_LINES && [
       legend(rows),
-      chart(lines, { label: `${words(metric)} over time`, format: rate, times, ceiling: 100 }),
+      chart(lines, { label: `${name} over time`, format: rate, times, ceiling: 100 }),
     ],
-    intervals(words(metric), rows),
-    points(`${words(metric)} by time`, times, rows, ({ total, good } = {}) =>
+    intervals(name, rows),
+    points(`${name} by time`, times, rows, ({ total, good } = {}) =>
       total > 0 ? `${rate((100 * good) / total)} of ${num(total)}` : "–",
     ),
   );
@@ -87,26 +92,50 @@ function rateCard(evidence, [metric, rows]) {
 
 function latencyCard(evidence, [metric, rows]) {
   const times = timesOf(evidence, rows[0].series.length);
+  const name = title(metric);
   const lines = rows.slice(0, MAX_LINES).map((row) => ({ ...row, values: row.series.map((point) => point.p95_ms) }));
   return card(
-    words(metric),
+    name,
+    soft("95 of 100 took at most so long (p95)."),
     rows.length <= MAX_LINES && [
       legend(rows),
-      chart(lines, { label: `95th percentile of ${words(metric)} over time`, format: millis, times }),
+      chart(lines, { label: `${name}: 95th percentile over time`, format: millis, times }),
     ],
     table(
-      words(metric),
+      name,
       ["Group", ["p50", "n"], ["p75", "n"], ["p95", "n"], ["p99", "n"], ["Samples", "n"]],
       rows.map((row) => [
         h("span", { class: `key ${row.tone}` }, row.name),
-        millis(row.p50_ms),
-        millis(row.p75_ms),
-        millis(row.p95_ms),
-        millis(row.p99_ms),
+        below(row.p50_ms, row.total),
+        below(row.p75_ms, row.total),
+        below(row.p95_ms, row.total),
+        below(row.p99_ms, row.total),
         num(row.total),
       ]),
     ),
-    points(`95th percentile of ${words(metric)} by time`, times, rows, (point) => millis(point?.p95_ms)),
+    points(
+      `${name}: 95th percentile by time`,
+      times,
+      rows,
+      (point) => below(point?.p95_ms ?? null, point?.total) || "–",
+    ),
+  );
+}
+
+/** What is counted and has no rate, each group beside the others. */
+function counts(groups, list) {
+  if (list.length === 0) return null;
+  const names = groups.map(nameOf);
+  return card(
+    "Counted",
+    table(
+      "Counted",
+      ["What", ...names.map((name) => [name, "n"])],
+      list.map(([metric, rows]) => [
+        title(metric),
+        ...names.map((name) => num(rows.find((row) => row.name === name)?.total ?? 0)),
+      ]),
+    ),
   );
 }
 
@@ -147,7 +176,9 @@ export async function view(view) {
       card("Evidence", empty("This router does not show evidence over time; the report has the last day.")),
       needs(plan),
     ];
-  const rates = byMetric(evidence.groups, "rates");
+  const told = byMetric(evidence.groups, "rates");
+  const rates = told.filter(([metric]) => !isCount(metric));
+  const counted = told.filter(([metric]) => isCount(metric));
   const latencies = byMetric(evidence.groups, "latencies");
   return [
     h(
@@ -165,7 +196,8 @@ export async function view(view) {
       ),
     ),
     evidence.error && note("stop", h("p", {}, `The evidence could not be read whole: ${evidence.error}`)),
-    rates.length + latencies.length === 0 &&
+    !evidence.error &&
+      told.length + latencies.length === 0 &&
       card(
         "Nothing yet",
         empty(
@@ -178,6 +210,7 @@ export async function view(view) {
       rates.map((item) => rateCard(evidence, item)),
       latencies.map((item) => latencyCard(evidence, item)),
     ),
+    counts(evidence.groups, counted),
     needs(plan),
   ];
 }

@@ -22,17 +22,21 @@ export async function view(view) {
     h("button", { type: "button", id: `kind-${kind}`, on: { click: () => choose(kind, what) } }, title),
   );
 
+  let latest = 0;
   async function choose(kind, what) {
+    const mine = ++latest;
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.id === `kind-${kind}`));
     about.textContent = what;
     copy.textContent = "Copy";
+    // Until it comes, another kind's text stands there.
+    copy.disabled = true;
     try {
       const report = await view.read(at`/rollout/${name}/report`, { kind });
+      if (mine !== latest) return;
       text.textContent = report.text;
       copy.disabled = false;
     } catch (error) {
-      if (error.kind === "gone") return;
-      copy.disabled = true;
+      if (mine !== latest || error.kind === "gone") return;
       show(text, problemBox(error));
     }
   }
