@@ -1,5 +1,5 @@
 # Two commands: `make serve` and `make test`. Each does everything it needs, from a clean clone.
-.PHONY: serve test lint test-native test-wasm test-http test-cli bench simulate build reset deploy
+.PHONY: serve test lint test-native test-wasm test-http test-cli bench simulate screenshots build reset deploy
 
 # Node 22 and the tools of package-lock.json first.
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
@@ -64,6 +64,11 @@ SCENARIO ?= clean
 SEED ?= 1
 simulate:
 	@cargo run --quiet -- plan simulate $(PLAN) --scenario $(SCENARIO) --seed $(SEED)
+
+# The pictures of docs/.
+screenshots: build
+	@sh scripts/tools.sh page
+	node scripts/screenshots.mjs
 
 build:
 	sh scripts/build.sh

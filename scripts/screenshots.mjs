@@ -1,5 +1,5 @@
-// Writes the pictures of docs/ from a router that has something of everything. Wants the built Worker (`make build`) and
-// Chromium: node scripts/screenshots.mjs
+// Writes the pictures of docs/ from a router that has something of everything. `make screenshots` gets all that it needs
+// and runs it; with the Worker built and Chromium there, `node scripts/screenshots.mjs` does (CHROMIUM names another one).
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { launch } from "../tests/page/support.mjs";

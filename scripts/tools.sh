@@ -3,7 +3,8 @@
 #   tools.sh npm      the packages of package-lock.json, into node_modules
 #   tools.sh wasm     the wasm target, worker-build and wasm-bindgen, into .tools
 #   tools.sh test     cargo-deny and schemathesis, into .tools; shells, shellcheck, Python and
-#                     Chromium, from Debian; a Chromium elsewhere is named by CHROMIUM
+#                     Chromium, from Debian
+#   tools.sh page     Chromium alone; one elsewhere is named by CHROMIUM
 #   tools.sh bench    wrk, from Debian; the engines that benches compare with
 # Versions are pinned here and in the lock files. Each part is skipped when it is there.
 set -eu
@@ -94,6 +95,7 @@ for part in "$@"; do
         python3 python3 jq jq "${CHROMIUM:-chromium}" chromium
       schemathesis
       ;;
+    page) debian "${CHROMIUM:-chromium}" chromium ;;
     bench)
       debian wrk wrk
       npm_packages benches/engines

@@ -1,6 +1,7 @@
 // A router that fails, and one that says no: everything is said, nothing is lost, and the stop goes through.
 import assert from "node:assert/strict";
-import { applied, apply, go, ready, signIn, text, toast, withConsole } from "./admin.mjs";
+import { askJson, eventually } from "../support/http.mjs";
+import { applied, apply, go, ready, signIn, text, toast, VIEWS, withConsole } from "./admin.mjs";
 
 const { onPage, router } = withConsole({ plan: false, patch: { releases: { "v1.1.1-beta": { percentage: 0 } } } });
 const RELEASE = "releases/v1.1.0-beta";
@@ -20,6 +21,18 @@ const problem =
         ...more,
       }),
     });
+
+/** Lifts the stop, and waits until the edge has heard of it: until then the strip of every page shows it. */
+async function lifted() {
+  const { admin, direct, later } = router();
+  await admin.post("/rollout/all/clear-stop", { reason: "a drill" });
+  // After so long without a question it looks before it answers.
+  await later(31_000);
+  await eventually(
+    () => askJson(direct, "/status.json"),
+    ({ json }) => assert.equal(json.emergency_stop.active, false),
+  );
+}
 
 /** What the first `n` writes get; dry runs and later ones go through. */
 async function writes(page, n, answer) {
@@ -162,7 +175,30 @@ onPage(
     assert.match(await text(page, "dialog"), /Stopped\. KV has it/);
     const { stops } = await router().admin.get("/ops/status.json");
     assert.equal(stops[0].switch, "all");
-    await router().admin.post("/rollout/all/clear-stop", { reason: "a drill" });
+    await lifted();
+  },
+);
+
+onPage(
+  "the stop is three steps from the end of every view, on a phone",
+  { context: { viewport: { width: 360, height: 640 } }, expected: /40[49]/ },
+  async ({ page }) => {
+    for (const view of VIEWS) {
+      await go(page, view);
+      await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+      const { y, height } = await page.locator("#stop").boundingBox();
+      assert.ok(y >= 0 && y + height <= 640, `${view}: the button is at ${y}`);
+      await page.click("#stop");
+      await page.keyboard.type("stop");
+      await page.keyboard.press("Enter");
+      await page.waitForSelector("#close");
+      assert.match(await text(page, "dialog"), view === VIEWS[0] ? /Stopped\. KV has it/ : /It was stopped already/);
+      await page.keyboard.press("Escape");
+      await ready(page);
+    }
+    await lifted();
+    const [, stopped] = (await router().admin.get("/admin/audit?limit=2")).rows;
+    assert.equal(stopped.reason, "Emergency stop from the console");
   },
 );
 
@@ -196,6 +232,7 @@ onPage("a stop is made for no revision: nobody is faster than it", { at: RELEASE
   await go(page, "releases");
   await page.click("#lift-all");
   await applied(page, "over");
+  await lifted();
 });
 
 const health = (change) => (route) =>

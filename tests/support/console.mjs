@@ -101,7 +101,7 @@ export async function furnished({ plan = true, patch = {}, ...options } = {}) {
 /** Somebody whose sessions are a cohort's. */
 const TESTER = "a-tester";
 
-/** What sessions and installers of each arm say, and how much of it goes wrong in a quiet hour. */
+/** What sessions and installers of each arm say, and how much of it goes wrong. */
 const ARMS = [
   { version: CANARY, channel: "beta", wrong: 0.03, slow: 1 },
   { version: STABLE, channel: "stable", wrong: 0.04, slow: 1.25 },
@@ -110,14 +110,14 @@ const SYSTEMS = [
   { platform: "linux", arch: "x86_64", installer: "linux-amd64" },
   { platform: "macos", arch: "arm64", installer: "macos-silicon" },
 ];
-const COMMANDS = 30;
+const COMMANDS = 40;
 const INSTALLS = 4;
 
-/** Lets so many hours pass in which clients and installers report, as they do everywhere: each two hours a few of them. */
+/** Lets so many hours pass in which clients and installers report, as they do everywhere: a few each hour. */
 async function reports(router, hours) {
   const dice = random(7);
-  for (let at = 0; at < hours; at += 2) {
-    await router.later(2 * HOUR);
+  for (let at = 0; at < hours; at += 1) {
+    await router.later(HOUR);
     const timestamp = new Date(router.now()).toISOString();
     const session = (arm, { platform, arch }, name, commands) => {
       const id = `${name}-${at}-${arm.version}-${platform}`;
@@ -132,7 +132,7 @@ async function reports(router, hours) {
             duration_ms: arm.slow * (dice.chance(0.1) ? 900 + dice.below(1_400) : 120 + dice.below(500)),
           }),
         ),
-        event("session_end", { session_id: id, timestamp, crashed: dice.chance(0.02) }),
+        event("session_end", { session_id: id, timestamp, crashed: dice.chance(0.01) }),
       ];
     };
     const many = ARMS.flatMap((arm) => SYSTEMS.flatMap((system) => session(arm, system, "somebody", COMMANDS)));
@@ -142,7 +142,7 @@ async function reports(router, hours) {
         version,
         channel,
         platform: SYSTEMS[i % SYSTEMS.length].installer,
-        outcome: i === 0 && dice.chance(0.3) ? "network" : "ok",
+        outcome: i === 0 && dice.chance(0.15) ? "network" : "ok",
         duration_ms: slow * (2_000 + dice.below(6_000)),
       })),
     );

@@ -36,7 +36,7 @@ const loss = ({ impact, detail }) =>
  *
  * @param view the view's context: its revision, and how to load it again
  * @param spec `title`, `submit`, `method`, `path`, and what is needed of: `intro`, `fields` (a node), `body` (gives what is
- *   sent, or throws `Unfinished`), `danger`, `preview` (false: no dry run), `unconditional` (no `If-Match`: a stop),
+ *   sent, or throws `Unfinished`), `danger`, `why` (a reason to begin with), `preview` (false: no dry run), `unconditional` (no `If-Match`: a stop),
  *   `typed` (a word to type), `mark` (shows the API's problems where they are, none when there are none), `retryHint` (a
  *   node, when the router cannot be reached), `done` (what to show of the answer), `plan` (the document of the plan that is
  *   decided about)
@@ -53,7 +53,14 @@ function open(view, spec, resolve) {
   const previews = { timer: 0, latest: 0 };
 
   const titleId = freshId("t");
-  const reason = h("input", { type: "text", required: true, maxlength: 400, autocomplete: "off", name: "reason" });
+  const reason = h("input", {
+    type: "text",
+    required: true,
+    maxlength: 400,
+    autocomplete: "off",
+    name: "reason",
+    value: spec.why ?? "",
+  });
   const typed =
     spec.typed &&
     h("input", {
@@ -97,7 +104,8 @@ function open(view, spec, resolve) {
   });
   document.body.append(dialog);
   dialog.showModal();
-  if (!spec.fields) reason.focus();
+  if (spec.why) typed?.focus();
+  else if (!spec.fields) reason.focus();
   look();
 
   /** The same request keeps its key, so that trying again after silence does nothing twice. */

@@ -26,6 +26,19 @@ function path(values, x, y) {
   return d;
 }
 
+/** The straight ways over the gaps of a line, which are drawn fainter: nothing is known in between. */
+function bridges(values, x, y) {
+  let before = null;
+  let d = "";
+  values.forEach((value, i) => {
+    if (!isNumber(value)) return;
+    if (before !== null && i - before > 1)
+      d += `M${x(before).toFixed(1)} ${y(values[before]).toFixed(1)}L${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
+    before = i;
+  });
+  return d;
+}
+
 /** Points that have no neighbour, which no line would show. */
 const lonely = (values) =>
   values
@@ -58,12 +71,16 @@ export function chart(lines, { label, format, times, ceiling = Number.POSITIVE_I
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-labelledby": id, preserveAspectRatio: "none" },
     svg("title", { id }, `${label}. ${said}.`),
     [min, (min + max) / 2, max].map((value) =>
-      svg("line", { class: "grid", x1: PAD, x2: WIDTH - PAD, y1: y(value), y2: y(value) }),
+      svg("line", { class: "scale", x1: PAD, x2: WIDTH - PAD, y1: y(value), y2: y(value) }),
     ),
-    lines.map(({ tone, values }) => [
-      svg("path", { class: `line ${tone}`, d: path(values, x, y) }),
-      lonely(values).map(([value, i]) => svg("circle", { class: `dot ${tone}`, cx: x(i), cy: y(value), r: 2 })),
-    ]),
+    // The first one on top: that is what is asked about.
+    lines
+      .toReversed()
+      .map(({ tone, values }) => [
+        svg("path", { class: `line gap ${tone}`, d: bridges(values, x, y) }),
+        svg("path", { class: `line ${tone}`, d: path(values, x, y) }),
+        lonely(values).map(([value, i]) => svg("circle", { class: `dot ${tone}`, cx: x(i), cy: y(value), r: 2 })),
+      ]),
   );
   return h(
     "figure",
@@ -99,7 +116,7 @@ export function intervals(caption, rows) {
     svg(
       "svg",
       { class: "interval", viewBox: "0 0 120 12", "aria-hidden": "true" },
-      svg("line", { class: "grid", x1: 2, x2: 118, y1: 6, y2: 6 }),
+      svg("line", { class: "scale", x1: 2, x2: 118, y1: 6, y2: 6 }),
       total > 0 &&
         isNumber(low) &&
         isNumber(high) &&

@@ -51,11 +51,7 @@ function refused() {
 /** Asks what to stop and why, and stops it. */
 export function openStop(reload) {
   if (!may("emergency_stop")) return refused();
-  const scope = h(
-    "select",
-    { name: "scope" },
-    h("option", { value: "all" }, "Everything: all releases and their features"),
-  );
+  const scope = h("select", { name: "scope" }, h("option", { value: "all" }, "Everything"));
   const hint = h("div", {});
   releases().then((names) => scope.append(...names.map((name) => h("option", { value: name }, name))));
   scope.addEventListener("change", () => show(hint, byHand(scope.value)));
@@ -64,6 +60,8 @@ export function openStop(reload) {
     submit: "Stop now",
     danger: true,
     unconditional: true,
+    // Nobody has to think of one at 3 a.m.; who knows more writes it.
+    why: "Emergency stop from the console",
     preview: false,
     typed: "stop",
     method: "POST",
@@ -76,7 +74,7 @@ export function openStop(reload) {
       field(
         "What to stop",
         scope,
-        "0 %, the stable version for everybody, features off unless they are kept through a stop. Only “Lift the stop” undoes it.",
+        "Releases go to 0 %: the stable version for everybody, and features off unless they are kept through a stop. Only “Lift the stop” undoes it.",
       ),
     ),
     body: () => {

@@ -127,6 +127,7 @@ export async function view(view) {
       "form",
       { class: "card stack", on: { submit: ask } },
       h("h2", {}, "Who"),
+      soft("What somebody gets, and each step that leads there: stops, kills, lists, cohorts, their bucket."),
       h(
         "div",
         { class: "filters" },
