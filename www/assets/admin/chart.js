@@ -48,7 +48,7 @@ const lonely = (values) =>
 /**
  * Lines over time.
  *
- * @param lines `{ name, tone, values }`; tones are `canary`, `control` and `other`
+ * @param lines `{ name, tone, values }`; tones are `canary`, `control`, and `other` and `rest` of the same arms
  * @param options `label`, `format` of a value, `times` of the points, `ceiling` that no value passes
  */
 export function chart(lines, { label, format, times, ceiling = Number.POSITIVE_INFINITY }) {
@@ -109,8 +109,8 @@ export function intervals(caption, rows) {
   const known = rows.flatMap(({ low, high, rate: value, total }) =>
     total > 0 ? [low, high, value].filter(isNumber) : [],
   );
-  const min = known.length > 0 ? Math.max(0, Math.min(...known) - 1) : 0;
-  const max = known.length > 0 ? Math.min(100, Math.max(...known) + 1) : 100;
+  const min = known.length > 0 ? Math.max(0, Math.floor(Math.min(...known) - 0.5)) : 0;
+  const max = known.length > 0 ? Math.min(100, Math.ceil(Math.max(...known) + 0.5)) : 100;
   const x = scale(min, max, 116, 2);
   const picture = ({ tone, low, high, rate: value, total }) =>
     svg(

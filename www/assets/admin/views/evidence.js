@@ -19,8 +19,6 @@ const BY = [
   ["cohort", "cohort"],
 ];
 const POINTS = 24;
-// Of more groups than this only the figures are drawn: nobody tells the lines apart.
-const MAX_LINES = 4;
 
 const nameOf = ({ arm, group }) =>
   [arm === "canary" ? "canary" : "stable", group && group !== arm ? group : ""].filter(Boolean).join(", ");
@@ -34,15 +32,19 @@ function timesOf({ from, step_seconds: step }, points) {
   return Array.from({ length: points }, (_, i) => format.format(new Date(from).getTime() + i * step * 1000));
 }
 
-const toneOf = ({ arm }, i) => (arm === "control" ? "control" : i % 2 === 0 ? "canary" : "other");
+/** An arm's first group has the arm's colour, and the others a second one. */
+const toneOf = (group, groups) => {
+  const isFirst = groups.find(({ arm }) => arm === group.arm) === group;
+  return group.arm === "control" ? (isFirst ? "control" : "rest") : isFirst ? "canary" : "other";
+};
 
 /** The metrics of all groups, each with those that have it. */
 function byMetric(groups, list) {
   const found = new Map();
-  groups.forEach((group, i) => {
+  groups.forEach((group) => {
     for (const item of group[list]) {
       if (!found.has(item.metric)) found.set(item.metric, []);
-      found.get(item.metric).push({ ...item, name: nameOf(group), tone: toneOf(group, i) });
+      found.get(item.metric).push({ ...item, name: nameOf(group), tone: toneOf(group, groups) });
     }
   });
   return [...found].filter(([, rows]) => rows.some(({ total }) => total > 0)).sort(([a], [b]) => inOrder(a, b));
@@ -58,13 +60,30 @@ const legend = (rows) =>
     rows.map((row) => h("li", { class: `key ${row.tone}` }, row.name)),
   );
 
+/** Lines with their legend, as long as each has a look of its own. */
+const drawn = (rows, values, options) =>
+  new Set(rows.map(({ tone }) => tone)).size < rows.length
+    ? soft("These are more groups than lines could be told apart.")
+    : [
+        legend(rows),
+        chart(
+          rows.map((row) => ({ ...row, values: row.series.map(values) })),
+          options,
+        ),
+      ];
+
+/** A table of groups, of which there may be more, and with longer names, than fit. */
+const scrolling = (label, node) =>
+  h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `${label}, figures` }, node);
+const wide = (caption, columns, rows) => scrolling(caption, table(caption, columns, rows));
+
 /** The points as a table, for those who read figures. */
 const points = (caption, times, rows, value) =>
   h(
     "details",
     {},
     h("summary", {}, "Figures"),
-    table(
+    wide(
       caption,
       ["From", ...rows.map(({ name }) => [name, "n"])],
       times.map((time, i) => [time, ...rows.map((row) => value(row.series[i]))]),
@@ -74,16 +93,15 @@ const points = (caption, times, rows, value) =>
 function rateCard(evidence, [metric, rows]) {
   const times = timesOf(evidence, rows[0].series.length);
   const name = title(metric);
-  const lines = rows
-    .slice(0, MAX_LINES)
-    .map((row) => ({ ...row, values: row.series.map(({ total, good }) => (total > 0 ? (100 * good) / total : null)) }));
   return card(
     name,
-    rows.length <= MAX_LINES && [
-      legend(rows),
-      chart(lines, { label: `${name} over time`, format: rate, times, ceiling: 100 }),
-    ],
-    intervals(name, rows),
+    drawn(rows, ({ total, good }) => (total > 0 ? (100 * good) / total : null), {
+      label: `${name} over time`,
+      format: rate,
+      times,
+      ceiling: 100,
+    }),
+    scrolling(name, intervals(name, rows)),
     points(`${name} by time`, times, rows, ({ total, good } = {}) =>
       total > 0 ? `${rate((100 * good) / total)} of ${num(total)}` : "–",
     ),
@@ -93,15 +111,11 @@ function rateCard(evidence, [metric, rows]) {
 function latencyCard(evidence, [metric, rows]) {
   const times = timesOf(evidence, rows[0].series.length);
   const name = title(metric);
-  const lines = rows.slice(0, MAX_LINES).map((row) => ({ ...row, values: row.series.map((point) => point.p95_ms) }));
   return card(
     name,
     soft("95 of 100 took at most so long (p95)."),
-    rows.length <= MAX_LINES && [
-      legend(rows),
-      chart(lines, { label: `${name}: 95th percentile over time`, format: millis, times }),
-    ],
-    table(
+    drawn(rows, (point) => point.p95_ms, { label: `${name}: 95th percentile over time`, format: millis, times }),
+    wide(
       name,
       ["Group", ["p50", "n"], ["p75", "n"], ["p95", "n"], ["p99", "n"], ["Samples", "n"]],
       rows.map((row) => [
@@ -128,8 +142,8 @@ function counts(groups, list) {
   const names = groups.map(nameOf);
   return card(
     "Counted",
-    table(
-      "Counted",
+    wide(
+      "What was counted",
       ["What", ...names.map((name) => [name, "n"])],
       list.map(([metric, rows]) => [
         title(metric),
