@@ -9,7 +9,7 @@ export { Evidence, Stream, Tally } from "./build/index.js";
 
 const serve = Built.prototype.fetch;
 const API =
-  /^\/(rollout|features|admin|ops|ofrep|experiments|report|api|assets|\.well-known|cdn-cgi|health|metrics|status\.json|history\.json|feed\.atom|openapi\.json)(\/|$)/;
+  /^\/((rollout|features|admin|ops|ofrep|experiments|report|api|assets|\.well-known|cdn-cgi|health|metrics|status\.json|history\.json|feed\.atom|openapi\.json)(\/|$)|status\/?$)/;
 // A trap behind an await settles no promise, neither its own nor those of the other requests that
 // wait in the same instance, and the runtime would answer for them in HTML. Longer than the
 // router's own limit for KV.

@@ -53,6 +53,7 @@ pub fn handle(edge: &mut Edge, request: &impl Request, now: Timestamp) -> Answer
             Reply::problem(ProblemType::NotFound, detail)
         })),
         Route::Console => Answer::Asset("/admin.html".to_owned()),
+        Route::StatusPage => Answer::Asset("/status.html".to_owned()),
         Route::Asset(path) => Answer::Asset(path.to_owned()),
         Route::Events if request.method() == "HEAD" => {
             Answer::Fresh(Reply::json(200, "no-store", String::new()))

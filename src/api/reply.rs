@@ -46,8 +46,8 @@ pub fn asset_headers(path: &str) -> Vec<(&'static str, &'static str)> {
     let cache = match path {
         // `/` answers the same URL with a script for `sh`, so no cache may hold it.
         "/index.html" => "private, no-store",
-        // The console is many files that have to be of one version.
-        path if path == "/admin.html" || path.starts_with("/assets/admin/") => "no-cache",
+        // A page is several files that have to be of one version.
+        path if path.ends_with(".html") || path.starts_with("/assets/") => "no-cache",
         _ => "public, max-age=300",
     };
     headers.push(("Cache-Control", cache));

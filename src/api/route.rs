@@ -41,6 +41,8 @@ pub enum Route<'p> {
     KeyPem,
     /// The console, which asks the control API.
     Console,
+    /// The page of the rollout's history and health.
+    StatusPage,
     /// A static file.
     Asset(&'p str),
     /// Below a path that only programs ask for.
@@ -110,6 +112,7 @@ pub fn route(path: &str) -> Route<'_> {
         ["health"] => Route::Health,
         ["metrics"] => Route::Metrics,
         ["admin"] => Route::Console,
+        ["status"] => Route::StatusPage,
         ["robots.txt" | "openapi.json"] => Route::Asset(path),
         ["assets", ..] if !trimmed.contains("..") => Route::Asset(path),
         ["rollout", release] => Route::Rollout(release),

@@ -54,11 +54,21 @@ const STAND_IN = `
   });
 `;
 
-const SH = ["/", "/install.sh", "/stable", "/v1.1.0-beta", "/v1.1.0-beta/install.sh", "/a/b/c", "/x.ps1.sh"];
+const SH = [
+  "/",
+  "/install.sh",
+  "/stable",
+  "/v1.1.0-beta",
+  "/v1.1.0-beta/install.sh",
+  "/a/b/c",
+  "/x.ps1.sh",
+  "/status/install.sh",
+];
 const POWERSHELL = ["/install.ps1", "/install.ps1/", "/beta/install.ps1"];
 const PROGRAMS = [
   "/health",
   "/status.json",
+  "/status",
   "/features/v1.1.0-beta",
   "/rollout/v1.1.0-beta",
   "/admin/install.ps1",

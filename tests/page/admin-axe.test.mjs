@@ -1,37 +1,21 @@
 // Everybody: axe finds nothing on any view, in either theme, on a phone and on a desk; the keyboard gets everywhere.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { ready, signIn, text, VIEWS, withConsole } from "./admin.mjs";
+import { COLOURS, EVERYTHING, findings, withAxe } from "./support.mjs";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const { onPage } = withConsole();
 
-const EVERYTHING = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-/** The rules that look at colours: of a second theme nothing else can be found. */
-const COLOURS = ["color-contrast", "link-in-text-block"];
-
-/** What axe finds in both themes, a line each. */
-async function findings(page) {
+/** What axe finds in both themes, a line each. Of a second theme only what looks at colours can find something else. */
+async function inBoth(page) {
   const all = [];
-  for (const [colorScheme, runOnly] of [
+  for (const [colorScheme, rules] of [
     ["light", EVERYTHING],
     ["dark", COLOURS],
   ]) {
     await page.emulateMedia({ colorScheme });
-    const { violations, passes, dark } = await page.evaluate(
-      async (rules) => ({
-        ...(await window.axe.run(document, { resultTypes: ["violations"], runOnly: rules })),
-        dark: matchMedia("(prefers-color-scheme: dark)").matches,
-      }),
-      runOnly,
-    );
-    assert.equal(dark, colorScheme === "dark");
-    assert.ok(passes.length >= (runOnly === COLOURS ? 1 : 11), "axe looked at little");
-    for (const { id, nodes } of violations) {
-      for (const { target, failureSummary } of nodes)
-        all.push(`${colorScheme}: ${id}: ${target} ${failureSummary.replace(/\s+/g, " ")}`);
-    }
+    const found = await findings(page, rules);
+    assert.equal(await page.evaluate(() => matchMedia("(prefers-color-scheme: dark)").matches), colorScheme === "dark");
+    all.push(...found.map((line) => `${colorScheme}: ${line}`));
   }
   return all;
 }
@@ -43,11 +27,11 @@ for (const [name, viewport] of [
   // axe looks at computed colours, so nothing may be on its way. It is put in past the policy, which the page keeps to in every other test.
   const context = { viewport, reducedMotion: "reduce", bypassCSP: true };
   onPage(`${name}: axe finds nothing on any view, in either theme`, { context }, async ({ page, go }) => {
-    await page.evaluate(AXE);
+    await withAxe(page);
     const found = {};
     for (const view of VIEWS) {
       await go(view);
-      const own = await findings(page);
+      const own = await inBoth(page);
       if (own.length > 0) found[view] = own;
       const wide = await page.evaluate(
         () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -61,8 +45,8 @@ for (const [name, viewport] of [
     `${name}: axe finds nothing in signing in and in dialogs, in either theme`,
     { as: null, context, expected: /409/ },
     async ({ page, router, go }) => {
-      await page.evaluate(AXE);
-      assert.deepEqual(await findings(page), []);
+      await withAxe(page);
+      assert.deepEqual(await inBoth(page), []);
       await signIn(page, router.tokens.admin);
       for (const [view, opener] of [
         ["releases", "#stop"],
@@ -77,7 +61,7 @@ for (const [name, viewport] of [
         await go(view);
         await page.click(opener);
         await page.waitForSelector("dialog[open]");
-        assert.deepEqual(await findings(page), [], opener);
+        assert.deepEqual(await inBoth(page), [], opener);
         await page.keyboard.press("Escape");
         await page.waitForSelector("dialog", { state: "detached" });
       }

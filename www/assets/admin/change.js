@@ -1,8 +1,9 @@
 // The one way in which the console changes anything: what it would do by a dry run, a reason, the revision that was
 // shown, a key that makes repeating safe, and every answer in words.
+
+import { announce, freshId, h, show } from "../dom.js";
+import { num, share, time } from "../format.js";
 import { freshKey, get, send } from "./api.js";
-import { announce, freshId, h, show } from "./dom.js";
-import { num, share, time } from "./format.js";
 import { changedOf, impactOf } from "./impact.js";
 import { check, field, note, problemBox } from "./parts.js";
 

@@ -1,6 +1,6 @@
 // Charts as inline SVG. Each has its figures beside it or below it, so nothing is said by a picture alone.
-import { freshId, h, svg } from "./dom.js";
-import { num, rate } from "./format.js";
+import { freshId, h, svg } from "../dom.js";
+import { num, rate } from "../format.js";
 import { table } from "./parts.js";
 
 const WIDTH = 320;

@@ -1,6 +1,6 @@
 // A decision about a plan: what each gate says, what that asks for, and what is done of it.
-import { h, svg } from "./dom.js";
-import { num, percent, rate, when, words } from "./format.js";
+import { h, svg } from "../dom.js";
+import { num, percent, rate, when, words } from "../format.js";
 import { badge, facts, table } from "./parts.js";
 
 const TONE = { PASS: "good", FAIL: "stop", ERROR: "stop", INCONCLUSIVE: "warn", NO_DATA: "quiet" };

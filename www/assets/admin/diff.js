@@ -1,6 +1,6 @@
 // What differs between two texts, line by line (Myers, "An O(ND) difference algorithm", 1986).
-import { h } from "./dom.js";
-import { num } from "./format.js";
+import { h } from "../dom.js";
+import { num } from "../format.js";
 
 const CONTEXT = 3;
 // Beyond so many differences the texts have little to do with each other, and finding the fewest takes long.

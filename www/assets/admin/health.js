@@ -1,6 +1,6 @@
 // The strip below the header: whether the router is well, whether anything is stopped, and whether what is shown is old.
-import { byId, h, show } from "./dom.js";
-import { num, time } from "./format.js";
+import { byId, h, show } from "../dom.js";
+import { num, time } from "../format.js";
 
 const POLL_MS = 20_000;
 const PATIENCE_MS = 8_000;

@@ -1,8 +1,8 @@
 // What a change does to requesters, as the router's dry run says it.
 
+import { h, svg } from "../dom.js";
+import { num, percent, share } from "../format.js";
 import { decision } from "./decision.js";
-import { h, svg } from "./dom.js";
-import { num, percent, share } from "./format.js";
 
 const PARTS = [
   ["enter", "get a beta instead of stable"],

@@ -1,6 +1,7 @@
 // A text field for JSON, with line numbers, and with problems shown at the lines that they are about.
+
+import { freshId, h, show } from "../dom.js";
 import { Unfinished } from "./change.js";
-import { freshId, h, show } from "./dom.js";
 
 const escaped = (key) => key.replaceAll("~", "~0").replaceAll("/", "~1");
 

@@ -1,8 +1,9 @@
 // Signing in, and from an address behind # to a view. The first paint needs none of this: the page has its frame.
+
+import { announce, byId, h, show } from "../dom.js";
+import { words } from "../format.js";
 import { signIn, signOut, whenSignedOut, who } from "./api.js";
 import { context } from "./context.js";
-import { announce, byId, h, show } from "./dom.js";
-import { words } from "./format.js";
 import { watchHealth } from "./health.js";
 import { problemBox } from "./parts.js";
 import { fetchAll, find, href, NAMES, NAVIGATION } from "./routes.js";

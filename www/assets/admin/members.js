@@ -1,7 +1,8 @@
 // People on a list. Ids and addresses are hashed by the router and forgotten, so only labels are ever seen again.
+
+import { h } from "../dom.js";
+import { num } from "../format.js";
 import { change, Unfinished } from "./change.js";
-import { h } from "./dom.js";
-import { num } from "./format.js";
 import { actions, empty, field, select, soft } from "./parts.js";
 
 function form(view, path, isAdding, label = "") {

@@ -1,7 +1,8 @@
 // The pieces that every view is made of.
+
+import { announce, freshId, h } from "../dom.js";
+import { words } from "../format.js";
 import { may, who } from "./api.js";
-import { announce, freshId, h } from "./dom.js";
-import { words } from "./format.js";
 
 /** A word with a colour that only repeats it. `tone`: good, warn, stop, quiet. */
 export const badge = (text, tone = "quiet") => h("span", { class: "badge", data: { tone } }, words(text));

@@ -1,5 +1,5 @@
 // Addresses. They stand behind #, so the token's page is one page to the router, and a reload finds the view again.
-import { h } from "./dom.js";
+import { h } from "../dom.js";
 
 /** What the navigation shows, in groups. */
 export const NAVIGATION = [

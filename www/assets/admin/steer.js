@@ -1,7 +1,8 @@
 // Steps that both the release and its plan offer.
+
+import { h } from "../dom.js";
 import { at } from "./api.js";
 import { change, Unfinished } from "./change.js";
-import { h } from "./dom.js";
 import { field } from "./parts.js";
 
 /** Down to a percentage, at once or evenly over some time. */

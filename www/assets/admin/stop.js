@@ -1,7 +1,8 @@
 // The emergency stop. It waits for no read and no revision: whatever else fails, it can be sent.
+
+import { h, show } from "../dom.js";
 import { at, may } from "./api.js";
 import { change, Unfinished } from "./change.js";
-import { h, show } from "./dom.js";
 import { field, note, whyNot } from "./parts.js";
 
 const RELEASES_MS = 3_000;

@@ -1,6 +1,6 @@
 // What people were told, and how the router is.
-import { h } from "../dom.js";
-import { num, relative, when, words } from "../format.js";
+import { h } from "../../dom.js";
+import { num, relative, when, words } from "../../format.js";
 import { badge, card, empty, facts, faults, note, soft, table } from "../parts.js";
 
 const PUBLISHING = { in_sync: "good", pending: "warn", empty: "quiet" };

@@ -1,8 +1,9 @@
 // Changes that wait for somebody else.
+
+import { h } from "../../dom.js";
+import { relative, when } from "../../format.js";
 import { at, may, who } from "../api.js";
 import { change } from "../change.js";
-import { h } from "../dom.js";
-import { relative, when } from "../format.js";
 import { actions, actorName, card, empty, facts, soft, whyNot } from "../parts.js";
 
 function waiting(view, approval) {

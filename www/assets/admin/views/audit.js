@@ -1,7 +1,8 @@
 // The audit log: who changed what, when and why, and whether it is what was written.
+
+import { h, show } from "../../dom.js";
+import { json, num, when, words } from "../../format.js";
 import { download } from "../api.js";
-import { h, show } from "../dom.js";
-import { json, num, when, words } from "../format.js";
 import { actions, actorName, card, empty, facts, field, link, note, problemBox, save, soft } from "../parts.js";
 import { href } from "../routes.js";
 

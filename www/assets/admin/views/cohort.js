@@ -1,7 +1,8 @@
 // One cohort and its people.
+
+import { num, percent } from "../../format.js";
 import { at } from "../api.js";
 import { change } from "../change.js";
-import { num, percent } from "../format.js";
 import { members } from "../members.js";
 import { actions, badge, card, facts, link } from "../parts.js";
 import { href } from "../routes.js";

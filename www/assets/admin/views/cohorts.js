@@ -1,8 +1,9 @@
 // Groups of people, and canary mode.
+
+import { h } from "../../dom.js";
+import { num, percent } from "../../format.js";
 import { at } from "../api.js";
 import { change, Unfinished } from "../change.js";
-import { h } from "../dom.js";
-import { num, percent } from "../format.js";
 import { members } from "../members.js";
 import { actions, badge, card, check, empty, facts, field, link, soft, table } from "../parts.js";
 import { href } from "../routes.js";

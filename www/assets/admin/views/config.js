@@ -1,9 +1,10 @@
 // The whole configuration: looked at, compared with an edited or imported one, and put in its place.
+
+import { announce, h, show } from "../../dom.js";
+import { json, num, words } from "../../format.js";
 import { who } from "../api.js";
 import { change, Unfinished } from "../change.js";
 import { differences } from "../diff.js";
-import { announce, h, show } from "../dom.js";
-import { json, num, words } from "../format.js";
 import { editor } from "../jsonedit.js";
 import { actions, card, copyText, field, save, soft } from "../parts.js";
 

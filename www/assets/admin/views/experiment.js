@@ -1,9 +1,10 @@
 // What an experiment shows: ship, keep or undecided, with the numbers.
+
+import { h } from "../../dom.js";
+import { num, percent, words } from "../../format.js";
 import { at } from "../api.js";
 import { change } from "../change.js";
 import { intervals } from "../chart.js";
-import { h } from "../dom.js";
-import { num, percent, words } from "../format.js";
 import { actions, badge, card, empty, facts, note, stateBadge, table } from "../parts.js";
 
 const TONE = { ship: "good", keep: "warn", undecided: "quiet" };

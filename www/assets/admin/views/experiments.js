@@ -1,6 +1,6 @@
 // Every experiment.
-import { h } from "../dom.js";
-import { percent, when } from "../format.js";
+import { h } from "../../dom.js";
+import { percent, when } from "../../format.js";
 import { card, empty, link, stateBadge, table } from "../parts.js";
 import { href } from "../routes.js";
 

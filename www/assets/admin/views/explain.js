@@ -1,6 +1,6 @@
 // Why somebody gets what they get: the decision step by step, now or as it was at a revision.
-import { h, show } from "../dom.js";
-import { json, num, percent, words } from "../format.js";
+import { h, show } from "../../dom.js";
+import { json, num, percent, words } from "../../format.js";
 import { badge, card, empty, facts, field, link, note, problemBox, select, soft, table } from "../parts.js";
 import { href } from "../routes.js";
 

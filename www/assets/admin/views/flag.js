@@ -1,8 +1,9 @@
 // One flag: what is written of it, to be changed with the API's opinion at the line that it is about.
+
+import { h } from "../../dom.js";
+import { day, json, num, when, words } from "../../format.js";
 import { at, may, who } from "../api.js";
 import { change, Unfinished } from "../change.js";
-import { h } from "../dom.js";
-import { day, json, num, when, words } from "../format.js";
 import { editor } from "../jsonedit.js";
 import { actions, badge, card, facts, link, note, soft, table, whyNot } from "../parts.js";
 import { patch } from "../patch.js";

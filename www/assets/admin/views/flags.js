@@ -1,8 +1,9 @@
 // Every flag, to be searched, with what the lint says of it.
+
+import { h, show } from "../../dom.js";
+import { day, num, percent, words } from "../../format.js";
 import { at } from "../api.js";
 import { change, Unfinished } from "../change.js";
-import { h, show } from "../dom.js";
-import { day, num, percent, words } from "../format.js";
 import { editor } from "../jsonedit.js";
 import { actions, badge, card, empty, field, link, select, soft, table } from "../parts.js";
 import { href } from "../routes.js";

@@ -1,9 +1,10 @@
 // A release's plan: its stages, what the gates say, what was decided last, and what a person may do.
+
+import { h, show } from "../../dom.js";
+import { duration, json, percent, relative, when, words } from "../../format.js";
 import { at, may, send, who } from "../api.js";
 import { change } from "../change.js";
 import { decision } from "../decision.js";
-import { h, show } from "../dom.js";
-import { duration, json, percent, relative, when, words } from "../format.js";
 import { changedOf } from "../impact.js";
 import { editor } from "../jsonedit.js";
 import {

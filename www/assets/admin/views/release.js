@@ -1,8 +1,9 @@
 // One release: its dial, with what a turn of it does before it is done.
+
+import { h, show } from "../../dom.js";
+import { num, percent, when, words } from "../../format.js";
 import { at, may, send } from "../api.js";
 import { change, Unfinished } from "../change.js";
-import { h, show } from "../dom.js";
-import { num, percent, when, words } from "../format.js";
 import { changedOf } from "../impact.js";
 import { actions, card, facts, field, link, problemBox, select, soft, stateBadge, whyNot } from "../parts.js";
 import { href } from "../routes.js";

@@ -1,8 +1,9 @@
 // Every release, with what is stopped, held or waits.
+
+import { h } from "../../dom.js";
+import { duration, num, percent, when, words } from "../../format.js";
 import { at } from "../api.js";
 import { change } from "../change.js";
-import { h } from "../dom.js";
-import { duration, num, percent, when, words } from "../format.js";
 import { actions, actorName, badge, card, empty, facts, link, meter, note, soft, stateBadge, table } from "../parts.js";
 import { href } from "../routes.js";
 

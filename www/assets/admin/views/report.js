@@ -1,6 +1,7 @@
 // Texts about a rollout, to be sent to people.
+
+import { h, show } from "../../dom.js";
 import { at } from "../api.js";
-import { h, show } from "../dom.js";
 import { card, copyText, problemBox, soft } from "../parts.js";
 
 const KINDS = [

@@ -1,7 +1,8 @@
 // Kill switches: what is off for everybody whatever its percentage, since when, and why.
+
+import { h } from "../../dom.js";
+import { duration, when, words } from "../../format.js";
 import { change, Unfinished } from "../change.js";
-import { h } from "../dom.js";
-import { duration, when, words } from "../format.js";
 import { actions, actorName, badge, card, empty, field, note, table } from "../parts.js";
 
 const GLOBAL = [

@@ -1,8 +1,9 @@
 // Tokens: made, shown once, and taken back.
+
+import { h } from "../../dom.js";
+import { relative, when, words } from "../../format.js";
 import { at, who } from "../api.js";
 import { change, Unfinished } from "../change.js";
-import { h } from "../dom.js";
-import { relative, when, words } from "../format.js";
 import { actions, badge, card, copyText, empty, field, note, select, soft, table } from "../parts.js";
 
 const ROLES = [
