@@ -265,7 +265,8 @@ test("the console is small, and its markup has neither code nor style in it", as
     .filter((name) => /\.\w+$/.test(name))
     .map((name) => join(folder, name));
   let bytes = 0;
-  for (const path of [...files, join(WWW, "admin.html"), join(WWW, "assets/favicon.svg")]) {
+  const shared = ["base.css", "dom.js", "favicon.svg", "format.js"].map((name) => join(WWW, "assets", name));
+  for (const path of [...files, ...shared, join(WWW, "admin.html")]) {
     const content = await readFile(path);
     bytes += gzipSync(content).length;
     if (path.endsWith(".js")) {

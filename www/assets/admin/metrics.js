@@ -1,6 +1,6 @@
 // What the counters are of, in words. Whatever gates call good is good here, so errors, crashes, repairs and denials are
 // shown by those that went without: src/core/evidence/metric.rs has them all.
-import { words } from "./format.js";
+import { words } from "../format.js";
 
 /** Those of which some are good, in the order in which one looks at them. */
 const RATES = new Map([

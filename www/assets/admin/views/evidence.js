@@ -1,7 +1,7 @@
 // How a release does, by arm, platform and cohort: success with its interval, latencies, samples against what is needed.
 
 import { h } from "../../dom.js";
-import { millis, num, percent, rate, when, words } from "../../format.js";
+import { millis, num, percent, rate, when } from "../../format.js";
 import { at } from "../api.js";
 import { chart, intervals } from "../chart.js";
 import { samples, verdict } from "../decision.js";
