@@ -21,7 +21,7 @@ fn the_example_lacks_only_a_salt_and_digests() {
     }
 }
 
-/// Filled in as `scripts/fill-assets.mjs` does, it is a configuration.
+/// Filled in as `caro-rollout config fill` does, it is a configuration.
 #[test]
 fn the_example_filled_in_is_a_configuration() {
     let mut document: Value = serde_json::from_str(EXAMPLE).unwrap();

@@ -51,6 +51,8 @@ pub struct Change<'a> {
     pub because: Option<String>,
     /// Told before the call is tried again.
     pub again: Option<&'a dyn Fn()>,
+    /// The revision that it was made for. `None`: the one at which it was looked at.
+    pub revision: Option<u64>,
 }
 
 impl<'a> Change<'a> {
@@ -69,6 +71,7 @@ impl<'a> Change<'a> {
             args,
             because: None,
             again: None,
+            revision: None,
         }
     }
 
@@ -91,7 +94,13 @@ impl<'a> Change<'a> {
     }
 }
 
-type Headers = Vec<(&'static str, String)>;
+type Header = (&'static str, String);
+type Headers = Vec<Header>;
+
+/// Nothing is done at any other revision.
+fn if_match(revision: u64) -> Header {
+    ("if-match", format!("\"{revision}\""))
+}
 
 /// What came of a change.
 pub struct Done {
@@ -129,7 +138,7 @@ pub fn carry_out(context: &Context, change: &Change<'_>) -> Result<Done> {
         }
         if let Some(revision) = plan.revision {
             // What was agreed to is what happens, or nothing.
-            headers.push(("if-match", format!("\"{revision}\"")));
+            headers.push(if_match(revision));
         }
         let asks = plan.doubted || change.ask == Ask::Always || has_effect(&plan.body);
         if asks && !confirmed && !is_unchanged(&plan.body) {
@@ -159,7 +168,8 @@ struct Ahead {
 }
 
 fn look_ahead(context: &Context, change: &Change<'_>) -> Result<Ahead> {
-    let answer = change.call(context, "dry_run=1", Vec::new())?;
+    let headers = change.revision.map(if_match).into_iter().collect();
+    let answer = change.call(context, "dry_run=1", headers)?;
     let problem = answer.json().unwrap_or_default();
     let is_doubt = answer.status == 409
         && text_of(&problem, "type").ends_with(":confirmation-required")

@@ -1,5 +1,6 @@
 //! Calls of the router.
 
+use std::io::Read;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -13,6 +14,12 @@ use super::failure::{Exit, Failure};
 
 /// Largest answer that is read, in bytes: an export of the audit log is the longest.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+
+/// How long fetching one file may take.
+const DOWNLOAD: Duration = Duration::from_secs(600);
+
+/// How often a file may be somewhere else than where it is said to be: release pages redirect to their storage.
+const MAX_REDIRECTS: u32 = 5;
 
 /// How often something is tried that can be repeated, and how long is waited in between.
 const PAUSES_MS: [u64; 3] = [0, 300, 1200];
@@ -103,18 +110,7 @@ impl Router {
             .hint("use https")
             .into());
         }
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .build();
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_connect(Some(timeout.min(Duration::from_secs(5))))
-            .timeout_global(Some(timeout))
-            .user_agent(concat!("caro-rollout/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
-            .build()
-            .into();
+        let agent = agent(timeout, 0);
         Ok(Self { agent, base, token })
     }
 
@@ -228,13 +224,56 @@ impl Router {
         };
         read(answer)
     }
+}
 
-    /// The body of an address that may be anywhere, for assets. Nothing secret is sent.
+fn agent(timeout: Duration, redirects: u32) -> Agent {
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::PlatformVerifier)
+        .build();
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(redirects)
+        .timeout_connect(Some(timeout.min(Duration::from_secs(5))))
+        .timeout_global(Some(timeout))
+        .user_agent(concat!("caro-rollout/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls)
+        .build()
+        .into()
+}
+
+/// Fetches files from anywhere. Nothing secret is sent.
+pub struct Downloads(Agent);
+
+impl Downloads {
+    pub fn new() -> Self {
+        Self(agent(DOWNLOAD, MAX_REDIRECTS))
+    }
+
+    /// A file's length, if it is known, and its bytes as they come.
     ///
     /// # Errors
-    /// When it cannot be fetched whole.
-    pub fn agent(&self) -> &Agent {
-        &self.agent
+    /// When it is not there.
+    pub fn open(&self, url: &str) -> Result<(Option<u64>, impl Read + use<>)> {
+        let unreachable = |error| Failure::new(Exit::Unreachable, format!("{url}: {error}"));
+        // Its length is that of the file, and not of something packed.
+        let request = self.0.get(url).header("accept-encoding", "identity");
+        let request = request.config();
+        // What began encrypted stays so, wherever it leads.
+        let request = request.https_only(url.starts_with("https://")).build();
+        let answer = request.call().map_err(unreachable)?;
+        match answer.status().as_u16() {
+            200 => {
+                let body = answer.into_body();
+                Ok((body.content_length(), body.into_reader()))
+            }
+            404 => Err(Failure::missing(format!("{url} is not there"))
+                .hint("is it published yet?")
+                .into()),
+            status => {
+                let message = format!("{url} answered {status}");
+                Err(Failure::new(Exit::Unreachable, message).into())
+            }
+        }
     }
 }
 

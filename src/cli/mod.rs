@@ -3,9 +3,11 @@
 //! Arguments are parsed into typed options ([`commands`]), reads and changes go through [`http`] and [`change`], and
 //! [`output`] shows them to people or scripts. Whatever goes wrong is a [`failure::Failure`] with an exit code.
 
+mod assets;
 mod change;
 mod checklist;
 mod commands;
+mod configuration;
 mod credentials;
 mod failure;
 mod http;
@@ -152,4 +154,13 @@ fn run(cli: Cli) -> Result<Exit> {
         router: OnceCell::new(),
     };
     cli.command.run(&context)
+}
+
+#[cfg(test)]
+mod tests {
+    /// clap looks for options that contradict each other only when it runs, and then it panics.
+    #[test]
+    fn the_command_line_holds_together() {
+        super::command().debug_assert();
+    }
 }

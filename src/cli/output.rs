@@ -1,8 +1,11 @@
 //! What people and scripts see: tables and colour on a terminal, tab-separated rows elsewhere, JSON with `--json`.
 
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
 use comfy_table::{ContentArrangement, Table, presets};
 use console::{Style, Term};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 /// Where things are shown.
@@ -105,15 +108,52 @@ pub fn dim(text: &str) -> String {
     Style::new().dim().apply_to(text).to_string()
 }
 
-/// A bar on standard error, where that is a terminal, for what takes more than a second. It shows nothing before that.
-pub fn progress(steps: u64, what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(steps);
+/// A bar on standard error, where that is a terminal. It shows nothing in the first second.
+pub struct Progress {
+    bar: ProgressBar,
+    since: Instant,
+    shown: Cell<bool>,
+}
+
+impl Progress {
+    /// So many steps more are done.
+    pub fn inc(&self, steps: u64) {
+        self.bar.inc(steps);
+        if !self.shown.get() && self.since.elapsed() >= Duration::from_secs(1) {
+            self.shown.set(true);
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+
+    /// There are so many steps more than was known.
+    pub fn inc_length(&self, steps: u64) {
+        self.bar.inc_length(steps);
+    }
+
+    /// There are so many steps in all.
+    pub fn set_length(&self, steps: u64) {
+        self.bar.set_length(steps);
+    }
+
+    /// Leaves nothing of it.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A bar for what may take more than a second.
+pub fn progress(steps: u64, what: &'static str) -> Progress {
+    let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden());
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
     if let Ok(style) = style {
         bar.set_style(style);
     }
     bar.set_message(what);
-    bar
+    Progress {
+        bar,
+        since: Instant::now(),
+        shown: Cell::new(false),
+    }
 }
 
 /// Text from a router without what could steer a terminal.

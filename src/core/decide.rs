@@ -111,7 +111,7 @@ pub fn decide_hashed(snapshot: &Snapshot, unit: Option<&UnitHash>, held: &Held) 
 }
 
 /// Whether one release admits the requester, or why not; first rule that applies.
-fn admit(
+pub(super) fn admit(
     snapshot: &Snapshot,
     release: &Release,
     unit: Option<&UnitHash>,

@@ -116,7 +116,7 @@ pub fn explain(
 }
 
 /// A bucket as a percentage. It is below 100_000, which is one.
-fn shown(bucket: Bucket) -> Percentage {
+pub(super) fn shown(bucket: Bucket) -> Percentage {
     Percentage::from_thousandths(bucket.value()).unwrap_or(Percentage::FULL)
 }
 
@@ -291,7 +291,8 @@ fn rules(
     rules
 }
 
-fn steps(
+/// The rules of one release, with the one that decides.
+pub(super) fn steps(
     snapshot: &Snapshot,
     config: Option<&Config>,
     release: &Release,
@@ -329,7 +330,18 @@ fn steps(
 
 fn feature(key: &FlagKey, flag: &Flag, choice: Choice, hash: Option<&UnitHash>) -> FeatureStep {
     let variant = flag.variant(choice);
-    let detail = match (&flag.plan, hash) {
+    FeatureStep {
+        key: key.to_string(),
+        value: variant.map_or(Json::Null, |variant| variant.value.clone()),
+        variant: variant.map_or(String::new(), |variant| variant.name.to_string()),
+        reason: choice.reason.as_str(),
+        detail: detail(flag, choice, hash),
+    }
+}
+
+/// Why a feature answers so, in a sentence.
+pub(super) fn detail(flag: &Flag, choice: Choice, hash: Option<&UnitHash>) -> String {
+    match (&flag.plan, hash) {
         (Plan::Gate(gate), Some(hash)) if choice.reason == Reason::Bucket => {
             let bucket = Bucket::of(hash, gate.gate);
             let (at, percentage) = (shown(bucket), gate.percentage);
@@ -339,12 +351,5 @@ fn feature(key: &FlagKey, flag: &Flag, choice: Choice, hash: Option<&UnitHash>) 
             }
         }
         _ => choice.reason.detail().to_owned(),
-    };
-    FeatureStep {
-        key: key.to_string(),
-        value: variant.map_or(Json::Null, |variant| variant.value.clone()),
-        variant: variant.map_or(String::new(), |variant| variant.name.to_string()),
-        reason: choice.reason.as_str(),
-        detail,
     }
 }

@@ -113,14 +113,14 @@ impl Impact {
 
 /// What happens to somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Enter,
     Leave,
     Switch,
     Stay,
 }
 
-fn fate(before: &Snapshot, from: BuildId, after: &Snapshot, to: BuildId) -> Fate {
+pub(super) fn fate(before: &Snapshot, from: BuildId, after: &Snapshot, to: BuildId) -> Fate {
     let (Some(from), Some(to)) = (before.build(from), after.build(to)) else {
         return Fate::Stay;
     };
@@ -352,16 +352,24 @@ pub fn features(before: &Snapshot, after: &Snapshot, release: Option<&str>) -> V
         Some(name) => snapshot.features(name).map(|(_, set)| set.clone()),
         None => snapshot.everybodys_features().map(|(_, set)| set.clone()),
     };
-    let (Some(old), Some(new)) = (set(before), set(after)) else {
-        return Vec::new();
-    };
+    match (set(before), set(after)) {
+        (Some(old), Some(new)) => features_between((before, &old), (after, &new)),
+        _ => Vec::new(),
+    }
+}
+
+/// The same between two sets of features, such as those of two releases.
+pub(super) fn features_between(
+    (before, old): (&Snapshot, &FeatureSet),
+    (after, new): (&Snapshot, &FeatureSet),
+) -> Vec<FeatureImpact> {
     let salted = before.salt != after.salt;
     let mut keys: Vec<&FlagKey> = old.keys().chain(new.keys()).collect();
     keys.sort_unstable();
     keys.dedup();
     keys.into_iter()
         .filter_map(|key| {
-            let (on, off) = turns(&Gates::of(&old, key, false), &Gates::of(&new, key, salted));
+            let (on, off) = turns(&Gates::of(old, key, false), &Gates::of(new, key, salted));
             let turned = !on.is_zero() || !off.is_zero();
             turned.then(|| FeatureImpact {
                 key: key.clone(),

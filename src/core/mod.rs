@@ -3,6 +3,8 @@
 
 pub mod banner;
 pub mod bucket;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod compare;
 pub mod condition;
 pub mod config;
 pub mod decide;

@@ -8,15 +8,20 @@
     clippy::panic
 )]
 
+mod files;
 mod support;
 
 mod audit;
+mod bucket;
+mod config;
+mod diff;
 mod drill;
 mod flags;
 mod health;
 mod local;
 mod people;
 mod readme;
+mod release;
 mod rollout;
 mod stop;
 mod validate;

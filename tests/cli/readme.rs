@@ -19,8 +19,8 @@ const NOT_HERE: [(&str, &str); 6] = [
     ),
     ("npx wrangler secret", "wants a Cloudflare account"),
     (
-        "node scripts/fill-assets.mjs",
-        "downloads published files; tests/scripts/ does it on loopback",
+        "caro-rollout config fill",
+        "downloads published files; tests/cli/config.rs does it on loopback",
     ),
     (
         "caro-rollout drill",

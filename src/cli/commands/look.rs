@@ -59,7 +59,12 @@ fn show_status(out: &Output, status: &Value) {
         text_of(status, "revision"),
         crate::cli::output::shown(stable),
     ));
-    let rows: Vec<Vec<String>> = items(status, "releases").iter().map(row).collect();
+    releases(out, items(status, "releases"));
+}
+
+/// Releases as `/status.json` has them.
+pub fn releases(out: &Output, releases: &[Value]) {
+    let rows: Vec<Vec<String>> = releases.iter().map(row).collect();
     if !rows.is_empty() {
         out.table(
             &["RELEASE", "VERSION", "STATE", "NOW", "SET", "PHASE"],

@@ -1,9 +1,12 @@
 //! The commands: one file for each subject.
 
 mod audit;
+mod bucket;
 mod canary;
 mod cohort;
+mod config;
 pub mod decision;
+mod diff;
 mod drill;
 mod flag;
 mod health;
@@ -67,6 +70,9 @@ commands! {
     ClearStop(stop::ClearStop),
     /// Set the percentage of a release or a flag
     Rollout(release::Rollout),
+    /// Releases: list, show, add, set-version, delete
+    #[command(subcommand)]
+    Release(release::Release),
     /// Hold a release where it is
     Pause(steer::Pause),
     /// Let a paused release go on
@@ -102,6 +108,20 @@ commands! {
     /// Kill switches: what is off for every client
     #[command(subcommand)]
     KillSwitch(kill_switch::KillSwitch),
+    /// What two configurations or releases give otherwise: exactly, by sample, and why
+    ///
+    /// Builds are compared exactly and, next to that, for sampled ids; flags for the sampled ids, and exactly where buckets
+    /// and lists alone decide. An emergency stop that is on at the router counts for both. The verdict is the exit code: 1
+    /// when a larger share than --tolerance gets another build or another value of a flag.
+    Diff(diff::Diff),
+    /// Which arm somebody gets, and why
+    ///
+    /// Asks the router, or decides here by a configuration in a file. ARM is stable or beta; with --release it is in or out
+    /// of that release. The bucket is that of the release that gives them their build, else of the newest.
+    Bucket(bucket::Bucket),
+    /// The configuration as one document: get, put, diff, validate, fill
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Texts for people: status, announcement, post-mortem
     Report(look::Report),
     /// The audit log: who changed what, when and why
@@ -122,7 +142,7 @@ commands! {
 ///
 /// # Errors
 /// When it cannot be read.
-fn read_file(file: &Path) -> Result<String> {
+pub(super) fn read_file(file: &Path) -> Result<String> {
     let mut text = String::new();
     let name = file.display();
     if file == Path::new("-") {

@@ -339,4 +339,4 @@ impl Config {
 /// Stands for a version that could not be read; what it refers to is not looked for.
 const UNREADABLE: Version = Version::stable(0, 0, 0);
 
-pub(super) use read::check_url;
+pub use read::check_url;

@@ -182,7 +182,7 @@ fn asset(d: &mut Decoder, json: &Json, at: &Path<'_>) -> Option<Asset> {
 
 /// A URL ends up inside a script, so it is held to characters that need no quoting in any shell,
 /// and to transports that an attacker on the path cannot change: HTTPS, or HTTP to this machine.
-pub(in crate::core) fn check_url(d: &mut Decoder, url: &str, at: &Path<'_>) -> bool {
+pub fn check_url(d: &mut Decoder, url: &str, at: &Path<'_>) -> bool {
     let host = |rest: &str| {
         let authority = rest.split('/').next().unwrap_or_default();
         let host = match authority.strip_prefix("[::1]") {
