@@ -77,10 +77,7 @@ pub fn unusable(source: &str, problems: &[Problem]) -> Failure {
     Failure::new(Exit::No, message)
 }
 
-/// The emergency stop that is on at the router, as far as it concerns releases of `config`.
-///
-/// # Errors
-/// When the router does not say.
+/// The emergency stop that is on at the router, by its `/status.json`, as far as it concerns releases of `config`.
 pub fn stop(status: &Value, config: &Config) -> Stop {
     let stop = status.get("emergency_stop").unwrap_or(&Value::Null);
     match text_of(stop, "scope").as_str() {

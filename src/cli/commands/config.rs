@@ -348,7 +348,6 @@ impl Fill {
         }
         // It is JSON, asked for or not.
         print(&format!("{:#}\n", json!(json)));
-        let _ = context;
         Ok(Exit::Ok)
     }
 }
