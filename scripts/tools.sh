@@ -90,7 +90,7 @@ for part in "$@"; do
       ;;
     test)
       cargo_tool cargo-deny "$CARGO_DENY" cargo-deny
-      debian shellcheck shellcheck busybox busybox ksh93 ksh93u+m mksh mksh zsh zsh yash yash \
+      debian shellcheck shellcheck tmux tmux busybox busybox ksh93 ksh93u+m mksh mksh zsh zsh yash yash \
         dash dash fish fish wget wget perl perl openssl openssl script bsdutils \
         python3 python3 jq jq "${CHROMIUM:-chromium}" chromium
       schemathesis

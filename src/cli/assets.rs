@@ -105,7 +105,7 @@ pub fn measure(places: &[Place]) -> Result<Vec<Measured>> {
     let bar = progress(0, "reading assets");
     let all = places.iter().map(|place| one(place, &downloads, &bar));
     let all = all.collect();
-    bar.finish();
+    drop(bar);
     all
 }
 

@@ -1,10 +1,11 @@
 //! What people and scripts see: tables and colour on a terminal, tab-separated rows elsewhere, JSON with `--json`.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::ops::Deref;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
-use console::{Style, Term};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use console::{Style, Term, measure_text_width};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
@@ -55,19 +56,65 @@ impl Output {
             }
             return;
         }
-        let mut table = Table::new();
-        let width = Term::stdout().size().1;
-        table
-            .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width)
-            .set_header(head.iter().map(|h| bold(h)))
-            .add_rows(rows);
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+        let width = usize::from(Term::stdout().size().1);
+        let widths = longest_words(head, rows);
+        let gaps = GAP * widths.len().saturating_sub(1);
+        if widths.iter().sum::<usize>() + gaps <= width {
+            let head: Vec<String> = head.iter().map(|h| bold(h)).collect();
+            print(&arranged(&head, rows, &widths, width));
+            return;
         }
-        print(&format!("{}\n", table.trim_fmt()));
+        // Columns so narrow that words break cannot be read: each row becomes lines of its own.
+        for (at, row) in rows.iter().enumerate() {
+            let cells = head.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+            let cells = cells.map(|(name, cell)| vec![bold(name), cell.clone()]);
+            let cells: Vec<Vec<String>> = cells.collect();
+            let name = head.iter().map(|name| name.len()).max().unwrap_or(0);
+            let gap = if at > 0 { "\n" } else { "" };
+            print(&format!("{gap}{}", arranged(&[], &cells, &[name], width)));
+        }
     }
+}
+
+/// Blanks between two columns.
+const GAP: usize = 2;
+
+/// The longest word of each column, in what is seen of it: it should not get narrower.
+fn longest_words(head: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
+    let longest = |text: &str| {
+        let words = text.split_whitespace();
+        words.map(measure_text_width).max().unwrap_or(0)
+    };
+    let column = |(at, head): (usize, &&str)| {
+        let cells = rows.iter().filter_map(|row| row.get(at));
+        let cells = cells.map(|cell| longest(cell));
+        cells.chain([longest(head)]).max().unwrap_or(0)
+    };
+    head.iter().enumerate().map(column).collect()
+}
+
+/// Rows in columns that are together at most so wide, each at least as wide as is said of it.
+fn arranged(head: &[String], rows: &[Vec<String>], widths: &[usize], width: usize) -> String {
+    let narrow = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(narrow(width))
+        .add_rows(rows);
+    if !head.is_empty() {
+        table.set_header(head);
+    }
+    let columns = table.column_count();
+    for (at, column) in table.column_iter_mut().enumerate() {
+        let gap = if at + 1 < columns { GAP } else { 0 };
+        column.set_padding((0, narrow(gap)));
+        if let Some(least) = widths.get(at) {
+            let least = Width::Fixed(narrow(least + gap));
+            column.set_constraint(ColumnConstraint::LowerBoundary(least));
+        }
+    }
+    format!("{}\n", table.trim_fmt())
 }
 
 /// Writes to standard output. A reader that has gone, such as `head`, is no error.
@@ -108,40 +155,31 @@ pub fn dim(text: &str) -> String {
     Style::new().dim().apply_to(text).to_string()
 }
 
-/// A bar on standard error, where that is a terminal. It shows nothing in the first second.
+/// Before it has taken so long, what is done shows no bar.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A bar, as long as it is kept.
 pub struct Progress {
     bar: ProgressBar,
-    since: Instant,
-    shown: Cell<bool>,
+    /// Its end ends who waits to show it.
+    _kept: Sender<()>,
 }
 
-impl Progress {
-    /// So many steps more are done.
-    pub fn inc(&self, steps: u64) {
-        self.bar.inc(steps);
-        if !self.shown.get() && self.since.elapsed() >= Duration::from_secs(1) {
-            self.shown.set(true);
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-    }
+impl Deref for Progress {
+    type Target = ProgressBar;
 
-    /// There are so many steps more than was known.
-    pub fn inc_length(&self, steps: u64) {
-        self.bar.inc_length(steps);
+    fn deref(&self) -> &ProgressBar {
+        &self.bar
     }
+}
 
-    /// There are so many steps in all.
-    pub fn set_length(&self, steps: u64) {
-        self.bar.set_length(steps);
-    }
-
-    /// Leaves nothing of it.
-    pub fn finish(&self) {
+impl Drop for Progress {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// A bar for what may take more than a second.
+/// A bar on standard error, where that is a terminal, for what takes more than a second. It shows nothing before that.
 pub fn progress(steps: u64, what: &'static str) -> Progress {
     let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden());
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
@@ -149,11 +187,17 @@ pub fn progress(steps: u64, what: &'static str) -> Progress {
         bar.set_style(style);
     }
     bar.set_message(what);
-    Progress {
-        bar,
-        since: Instant::now(),
-        shown: Cell::new(false),
-    }
+    let (kept, gone) = channel::<()>();
+    let own = bar.clone();
+    std::thread::spawn(move || {
+        // Also where a single step takes so long.
+        let late = gone.recv_timeout(SOON) == Err(RecvTimeoutError::Timeout);
+        if late && !own.is_finished() {
+            own.set_draw_target(ProgressDrawTarget::stderr());
+            own.tick();
+        }
+    });
+    Progress { bar, _kept: kept }
 }
 
 /// Text from a router without what could steer a terminal.

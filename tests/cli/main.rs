@@ -24,4 +24,5 @@ mod readme;
 mod release;
 mod rollout;
 mod stop;
+mod terminal;
 mod validate;

@@ -207,7 +207,7 @@ fn export(context: &Context, file: &Path) -> Result<Exit> {
         }
         before = Some(oldest);
     }
-    bar.finish();
+    drop(bar);
     let rows: Vec<&str> = pages.iter().flat_map(|page| page.lines()).collect();
     let rows: Vec<&str> = rows.into_iter().rev().collect();
     let head = chained(&rows)?;

@@ -79,7 +79,7 @@ impl Bucket {
             requesters.push(self.row(who, explanation));
             bar.inc(1);
         }
-        bar.finish();
+        drop(bar);
         let arms = arms(&requesters);
         let answer = json!({ "requesters": requesters, "arms": arms });
         context

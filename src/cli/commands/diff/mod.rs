@@ -219,7 +219,7 @@ impl Diff {
             comparison.add(&id, &Unit::Id(&id));
             bar.inc(1);
         }
-        bar.finish();
+        drop(bar);
         comparison.finish()
     }
 }

@@ -55,7 +55,7 @@ pub fn steps(context: &Context, drill: &Drill) -> Result<Vec<Step>> {
     take(publishing(&ops).into());
     take(alerts(&ops).into());
     take(by_kv(Path::new("wrangler.toml"), drill.local).into());
-    bar.finish();
+    drop(bar);
     Ok(steps)
 }
 
