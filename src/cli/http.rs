@@ -34,6 +34,8 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// `X-Caro-Version`: what an install path gives.
     pub version: Option<String>,
+    /// `X-Caro-Reason`: why that one.
+    pub reason: Option<String>,
     pub text: String,
 }
 
@@ -283,8 +285,11 @@ fn read(mut answer: Response<Body>) -> Result<Answer, ureq::Error> {
         value.to_str().ok()?.trim().parse().ok()
     };
     let (revision, retry_after) = (number("x-caro-revision"), number("retry-after"));
-    let version = answer.headers().get("x-caro-version");
-    let version = version.and_then(|value| value.to_str().ok().map(str::to_owned));
+    let text = |name: &str| {
+        let value = answer.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let (version, reason) = (text("x-caro-version"), text("x-caro-reason"));
     let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(MAX_ANSWER);
     Ok(Answer {
@@ -292,6 +297,7 @@ fn read(mut answer: Response<Body>) -> Result<Answer, ureq::Error> {
         revision,
         retry_after,
         version,
+        reason,
         text: body.read_to_string()?,
     })
 }
@@ -337,7 +343,7 @@ pub fn succeeded(answer: Answer) -> Result<Answer> {
     let mut message = detail.unwrap_or_else(|| format!("the router answered {}", answer.status));
     let errors = problem.as_ref().and_then(|p| p.get("errors")?.as_array());
     if errors.is_some_and(|errors| !errors.is_empty()) {
-        message = message.replace("\"errors\" says what is wrong and where.", "This is wrong:");
+        message = message.replace("\"errors\" says what is wrong and where.", "this is wrong:");
     }
     for error in errors.into_iter().flatten() {
         let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -355,6 +361,8 @@ pub fn succeeded(answer: Answer) -> Result<Answer> {
             Some("nothing was changed; look at `caro-rollout audit`, then do it again".to_owned())
         }
         (401, _) => Some("the token is wrong, expired or revoked".to_owned()),
+        // Two people: one's own token has that role, and is not meant.
+        (403, _) if message.contains("another") => None,
         (403, _) => text("required_role").map(|role| format!("use a token of the role {role}")),
         (429, _) => answer.retry_after.map(|s| format!("try again in {s} s")),
         _ => None,

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::cli::commands::decision::short;
-use crate::cli::http::{Call, Router};
+use crate::cli::http::{Answer, Call, Router};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::text_of;
 
@@ -36,6 +36,11 @@ pub enum Wanted {
     Gone { stopped: bool },
     /// It is offered to so many again.
     At(f64),
+}
+
+/// The install script by rollout, for somebody.
+fn script_for(id: &str) -> String {
+    format!("/install.sh?id={id}")
 }
 
 /// The edges, and who asks.
@@ -78,7 +83,9 @@ impl Places {
         let router = Router::new(first, None, TIMEOUT)?;
         for n in 0..TRIED {
             let id = format!("drill-{n}");
-            if places.serves(&router, &id)? {
+            let answer = router.call(&Call::get(&script_for(&id)))?;
+            // Who is in a cohort keeps it at 0 %.
+            if places.is_it(&answer) && answer.reason.as_deref() == Some("bucket") {
                 places.ids.push(id);
             }
             if places.ids.len() == ENOUGH {
@@ -88,10 +95,8 @@ impl Places {
         Ok(places)
     }
 
-    /// Whether somebody gets the release there.
-    fn serves(&self, router: &Router, id: &str) -> Result<bool> {
-        let answer = router.call(&Call::get(&format!("/install.sh?id={id}")))?;
-        Ok(answer.version.as_deref() == Some(self.version.as_str()))
+    fn is_it(&self, answer: &Answer) -> bool {
+        answer.version.as_deref() == Some(self.version.as_str())
     }
 
     /// What is not as wanted at a place; `None`: everything is.
@@ -112,7 +117,7 @@ impl Places {
             return Ok(Some(format!("is at {} %", short(percentage))));
         }
         for id in &self.ids {
-            if self.serves(router, id)? {
+            if self.is_it(&router.call(&Call::get(&script_for(id)))?) {
                 return Ok(Some(format!("serves {} to somebody", self.version)));
             }
         }
