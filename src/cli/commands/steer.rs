@@ -10,6 +10,9 @@ use crate::cli::change::{Ask, Change, ChangeArgs, body, carry_out, make, percent
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::when;
 
+/// The longest that a rollback may take, in seconds.
+const DAY_S: u64 = 86_400;
+
 /// Hold a release where it is.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  caro-rollout pause v1.1.0-beta -m 'looking into a report'")]
@@ -93,6 +96,11 @@ pub struct Rollback {
 impl Rollback {
     pub fn run(self, context: &Context) -> Result<Exit> {
         let to = self.to.as_deref().map(percentage).transpose()?;
+        if self.over.is_some_and(|seconds| seconds > DAY_S) {
+            return Err(Failure::usage("a rollback takes a day at most")
+                .hint("make --over shorter, or lower it by hand from day to day")
+                .into());
+        }
         let over = self.over.map(|seconds| json!(seconds));
         let body = body([("percentage", to), ("over_seconds", over)]);
         let path = format!("/rollout/{}/rollback", self.release);
@@ -203,7 +211,8 @@ impl Signal {
                 "ok" | "true" => drop(checks.insert(name.to_owned(), json!(true))),
                 "failed" | "false" => drop(checks.insert(name.to_owned(), json!(false))),
                 value => {
-                    let number: f64 = value.parse().map_err(|_| wrong())?;
+                    let number = value.parse().ok().filter(|n: &f64| n.is_finite());
+                    let number = number.ok_or_else(wrong)?;
                     numbers.insert(name.to_owned(), json!(number));
                 }
             }
