@@ -23,6 +23,7 @@ mod people;
 mod readme;
 mod release;
 mod rollout;
+mod snapshots;
 mod steer;
 mod stop;
 mod terminal;

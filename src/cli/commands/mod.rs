@@ -37,7 +37,8 @@ use super::output::{Output, bad, text_of, warn};
 /// Largest file that is read, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// Declares the commands: each is a type with arguments and `run`.
+/// Declares the commands: each is a type with arguments and `run`. Their help is the type's: one said here would take its
+/// place, and leave out what the type says beyond the first line.
 macro_rules! commands {
     ($($(#[$meta:meta])* $name:ident($args:ty),)*) => {
         #[derive(Debug, Subcommand)]
@@ -60,52 +61,32 @@ macro_rules! commands {
 }
 
 commands! {
-    /// Where everything stands: stops, releases, health
     Status(look::Status),
-    /// One release or flag
     Get(look::Get),
-    /// Emergency stop: of everything, or of one release. Never asks
     Stop(stop::Stop),
-    /// Lift an emergency stop; the release stays at 0 % until somebody raises it
     ClearStop(stop::ClearStop),
-    /// Set the percentage of a release or a flag
     Rollout(release::Rollout),
     /// Releases: list, show, add, set-version, delete
     #[command(subcommand)]
     Release(release::Release),
-    /// Hold a release where it is
     Pause(steer::Pause),
-    /// Let a paused release go on
     Resume(steer::Resume),
-    /// Enter the plan's next stage now
     Promote(steer::Promote),
-    /// Lower a release, at once or over some time
     Rollback(steer::Rollback),
-    /// Agree to a change that waits for a second person, or that a plan may leave a stage
     Approve(steer::Approve),
-    /// What the plan would decide now, with all of its reasons
     Evaluate(steer::Evaluate),
-    /// The router's checks, or a live view of a release
     Health(health::Health),
-    /// May a release go on from a cohort's stage?
     Validate(validate::Validate),
-    /// Rehearse stop and rollback, and see how long they take
     Drill(drill::Drill),
-    /// Tell the router a number or a check that gates ask for
     Signal(steer::Signal),
-    /// Plans: show, set, begin, lint, simulate
     #[command(subcommand)]
     Plan(plan::Plan),
-    /// The canary: who gets the newest release whatever its percentage
     #[command(subcommand)]
     Canary(canary::Canary),
-    /// Cohorts: named groups by members, by percentage, or both
     #[command(subcommand)]
     Cohort(cohort::Cohort),
-    /// Flags: list, get, set, kill, restore, lint
     #[command(subcommand)]
     Flag(flag::Flag),
-    /// Kill switches: what is off for every client
     #[command(subcommand)]
     KillSwitch(kill_switch::KillSwitch),
     /// What two configurations or releases give otherwise: exactly, by sample, and why
@@ -122,19 +103,13 @@ commands! {
     /// The configuration as one document: get, put, diff, validate, fill
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Texts for people: status, announcement, post-mortem
     Report(look::Report),
-    /// The audit log: who changed what, when and why
     Audit(audit::Audit),
-    /// Tokens: list, add, revoke
     #[command(subcommand)]
     Token(token::Token),
-    /// Flags on this machine: its override file
     #[command(subcommand)]
     Features(local::Features),
-    /// Shell completions
     Completions(meta::Completions),
-    /// The manual page
     Man(meta::Man),
 }
 

@@ -43,7 +43,6 @@ pub enum Plan {
         after_help = "Examples:\n  caro-rollout plan presets\n  caro-rollout plan presets caro > my-plan.json"
     )]
     Presets(Presets),
-    /// Play a whole plan in seconds against a scenario
     Simulate(Simulate),
 }
 

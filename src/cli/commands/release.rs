@@ -75,7 +75,7 @@ pub enum Release {
     /// of ASSET_URL_TEMPLATE [default: caro-{version}-{platform}{ext}]. From a folder, the template says where installers
     /// find them: publish them there first.
     #[command(
-        after_help = "Examples:\n  caro-rollout release add 1.2.0-beta.1 --from dist/\n  caro-rollout release add 1.2.0-beta.1 --from https://github.com/wildcard/caro/releases/download/v1.2.0-beta.1\n  caro-rollout release add 1.1.0-beta.3 --from dist/ --percentage 25 --exclude macos-intel"
+        after_help = "Examples:\n  caro-rollout release add 1.2.0-beta.1 --from dist/\n  caro-rollout release add 1.2.0-beta.1 --from https://dl.caro.sh/1.2.0-beta.1\n  caro-rollout release add 1.1.0-beta.3 --from dist/ --percentage 25 --exclude macos-intel"
     )]
     Add(Add),
     /// Have a release offer another version that is there

@@ -26,7 +26,7 @@ use crate::core::gate::Verdict;
 /// of a live one `limit_ms`, `restored`, `commands` (what puts it back if that failed).
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  caro-rollout drill\n  caro-rollout drill --json | jq '.steps[] | select(.verdict == \"FAIL\")'\n  caro-rollout drill --live --release v1.1.0-beta --limit 2m -m 'drill of January'\n  caro-rollout drill --live --release v1.1.0-beta --places https://get.caro.sh https://edge-2.example.org"
+    after_help = "Examples:\n  caro-rollout drill\n  caro-rollout drill --json | jq '.steps[] | select(.verdict == \"FAIL\")'\n  caro-rollout drill --live --release v1.1.0-beta --limit 2m -m 'drill of January'\n  caro-rollout drill --live --release v1.1.0-beta --places https://get.caro.sh"
 )]
 pub struct Drill {
     /// The release; everything that is offered if left out

@@ -34,7 +34,7 @@ use panel::Screen;
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("watched").multiple(true).args(["cohort", "release"]),
-    after_help = "Examples:\n  caro-rollout health\n  caro-rollout health --release v1.1.0-beta\n  caro-rollout health --cohort beta --duration 1h\n  caro-rollout health --cohort beta --duration 30m --interval 10s && caro-rollout promote v1.1.0-beta"
+    after_help = "Examples:\n  caro-rollout health\n  caro-rollout health --release v1.1.0-beta\n  caro-rollout health --cohort beta --duration 1h\n  caro-rollout health --cohort beta --duration 30m && caro-rollout promote v1.1.0-beta"
 )]
 pub struct Health {
     /// Watch a cohort, or a stage of the release's plan
