@@ -61,6 +61,12 @@ fn one_release_is_stopped_alone_and_by_hand_too() {
     assert!(dry.contains("nothing was changed"), "{dry}");
     let done = router.json(&["stop", RELEASE, "-m", "crashes on start"]);
     assert_eq!(done["published"], true);
+    // At once, although this edge has yet to hear of it.
+    let status = router.says(&["status"]);
+    assert!(
+        status.contains("v1.1.0-beta\t1.1.0-beta.2\tstopped\t0 %"),
+        "{status}"
+    );
     until(&router, |status| {
         status["emergency_stop"]["releases"][0] == RELEASE
     });

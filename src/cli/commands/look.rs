@@ -21,23 +21,25 @@ impl Status {
     pub fn run(self, context: &Context) -> Result<Exit> {
         let router = context.router()?;
         let status = router.get("/status.json")?;
-        // What only the ledger knows is worth showing, but not worth failing for.
-        let ops = match router.has_token() {
-            true => router.get("/ops/status.json").ok(),
+        // What only the ledger knows is worth showing, but not worth failing for. It is ahead of an edge by seconds.
+        let ledger = |path: &str| match router.has_token() {
+            true => router.get(path).ok(),
             false => None,
         };
-        let both = json!({ "status": status, "ops": ops });
-        context.out.answer(&both, |out| {
-            show_status(out, &status);
+        let (ops, releases) = (ledger("/ops/status.json"), ledger("/admin/releases"));
+        let all = json!({ "status": status, "ops": ops, "releases": releases });
+        context.out.answer(&all, |out| {
+            show_status(out, &status, releases.as_ref().unwrap_or(&status));
             if let Some(ops) = &ops {
-                show_ops(out, ops);
+                show_ops(out, ops, &status);
             }
         });
         Ok(Exit::Ok)
     }
 }
 
-fn show_status(out: &Output, status: &Value) {
+/// `status` is what an edge says; `newest` has the releases as whoever knows best has them.
+fn show_status(out: &Output, status: &Value, newest: &Value) {
     let stop = status.get("emergency_stop").unwrap_or(&Value::Null);
     match text_of(stop, "scope").as_str() {
         "none" | "-" => {}
@@ -59,7 +61,7 @@ fn show_status(out: &Output, status: &Value) {
         text_of(status, "revision"),
         crate::cli::output::shown(stable),
     ));
-    releases(out, items(status, "releases"));
+    releases(out, items(newest, "releases"));
 }
 
 /// Releases as `/status.json` has them.
@@ -88,7 +90,14 @@ fn row(release: &Value) -> Vec<String> {
     ]
 }
 
-fn show_ops(out: &Output, ops: &Value) {
+fn show_ops(out: &Output, ops: &Value, status: &Value) {
+    let number = |of: &Value| of.get("revision").and_then(Value::as_u64);
+    if number(status) < number(ops) {
+        out.line(dim(&format!(
+            "the ledger is at revision {}; this edge follows within seconds",
+            text_of(ops, "revision")
+        )));
+    }
     let publishing = ops.get("publishing").unwrap_or(&Value::Null);
     let state = text_of(publishing, "state");
     if state != "in_sync" {
