@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -126,6 +127,19 @@ impl Person {
         self.token = tokens["tokens"][0]["id"].as_str().unwrap().to_owned();
     }
 
+    /// Waits until the edge serves what was changed last.
+    fn until_the_edge_knows(&self) {
+        let begun = Instant::now();
+        loop {
+            let looks = self.router.json(&["status"]);
+            if looks["status"]["revision"] == looks["ops"]["revision"] {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{looks:#}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Runs a script and gives what it prints.
     fn run(&self, block: &Block, script: &str) -> String {
         let host = self.router.origin.trim_start_matches("http://").to_owned();
@@ -233,6 +247,9 @@ fn every_command_line_in_readme_works() {
     for block in blocks(&readme) {
         if block.text.contains("3ab01ab4c73a") {
             person.lose_a_token();
+        }
+        if block.text.contains("health --release") {
+            person.until_the_edge_knows();
         }
         if block.kind == "console" {
             let mut exported = String::new();
