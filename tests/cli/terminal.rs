@@ -1,5 +1,6 @@
 //! What a person sees who sits at a terminal, under tmux: questions, colours, widths, what is drawn and drawn again.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -12,15 +13,15 @@ static LAST: AtomicU32 = AtomicU32::new(0);
 
 /// A terminal with a shell in it, at which the first release manager sits. It is gone when dropped.
 struct Terminal {
-    /// The name of a tmux server of its own.
-    server: String,
+    /// The socket of a tmux server of its own, in the router's folder.
+    server: PathBuf,
 }
 
 impl Terminal {
     fn open(router: &Router, columns: u16, rows: u16) -> Self {
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let terminal = Self {
-            server: format!("caro-{}-{number}", std::process::id()),
+            server: router.home().join(format!("terminal-{number}")),
         };
         let binary = assert_cmd::cargo::cargo_bin!("caro-rollout");
         let path = std::env::var("PATH").unwrap_or_default();
@@ -37,7 +38,9 @@ impl Terminal {
         let size = ["new-session", "-d", "-x", &columns, "-y", &rows];
         let mut command = Command::new("tmux");
         command
-            .args(["-L", &terminal.server, "-u", "-f", "/dev/null"])
+            .arg("-S")
+            .arg(&terminal.server)
+            .args(["-u", "-f", "/dev/null"])
             .args(size)
             .args(["env", "-i", "TERM=screen-256color", "LANG=C.UTF-8"])
             .args(&set)
@@ -52,7 +55,7 @@ impl Terminal {
 
     fn tmux(&self, args: &[&str]) -> String {
         let mut command = Command::new("tmux");
-        let output = command.args(["-L", &self.server]).args(args).output();
+        let output = command.arg("-S").arg(&self.server).args(args).output();
         let output = output.unwrap();
         assert!(output.status.success(), "tmux {args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -137,7 +140,11 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         let mut command = Command::new("tmux");
-        let _ = command.args(["-L", &self.server, "kill-server"]).output();
+        let _ = command
+            .arg("-S")
+            .arg(&self.server)
+            .arg("kill-server")
+            .output();
     }
 }
 
