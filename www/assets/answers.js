@@ -64,6 +64,7 @@ export function readHistory(json) {
   const took = isObject(json.convergence) ? json.convergence : null;
   return {
     made: moment(json.generated_at),
+    revision: number(json.revision),
     releases: objects(json.releases, 20).map((release) => ({
       ...readRelease(release),
       plan: isObject(release.plan) ? readPlan(release.plan) : null,

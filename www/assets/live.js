@@ -9,8 +9,8 @@ const MOST_MS = 300_000;
 const REOPEN_MS = 5_000;
 // Whoever is told of a change is not the only one: they do not all ask at once.
 const SPREAD_MS = 1_000;
-// An edge may serve a revision up to a minute after it was told of.
-const CHASE_MS = [1_000, 2_000, 4_000, 8_000, 15_000, 30_000];
+// An edge looks for itself every five seconds, behind an answer; what it finds may be a minute behind what was told.
+const CHASE_MS = [1_000, 2_000, 2_000, 2_000, 2_000, 3_000, 5_000, 10_000, 15_000, 30_000];
 // Shown again within this time, a page knows enough.
 const RECENT_MS = 5_000;
 
@@ -33,7 +33,8 @@ function revisionOf(data) {
 /**
  * Looks now, and again when there is a reason to.
  *
- * @param look asks and shows; gives the revision that is served (`null`: none), and throws when there was no answer
+ * @param look asks and shows; gives the revisions of what it showed, that of the edge first (`null`: not known), and throws
+ *   when there was no answer
  * @param told is called with a revision when the stream tells of it
  */
 export function watch(look, told = () => {}) {
@@ -64,10 +65,11 @@ export function watch(look, told = () => {}) {
     began = Date.now();
     let wait;
     try {
-      const served = await look();
+      const [served, ...others] = await look();
       failures = 0;
-      if (again || (served !== null && served < wanted && chased < CHASE_MS.length))
-        wait = jitter(CHASE_MS[chased++] ?? 0);
+      if (served !== null && served > wanted) [wanted, chased] = [served, 0];
+      const isBehind = [served, ...others].some((revision) => revision !== null && revision < wanted);
+      if (again || (isBehind && chased < CHASE_MS.length)) wait = jitter(CHASE_MS[chased++] ?? 0);
       else wait = jitter(isListening ? CALM_MS : POLL_MS);
     } catch {
       failures += 1;

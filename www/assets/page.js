@@ -38,7 +38,7 @@ async function look() {
   }
   history = await coming.catch(() => history ?? null);
   draw(last);
-  return last.status.revision;
+  return [last.status.revision, history?.revision ?? null];
 }
 
 say("quiet", "Loading the live status …");

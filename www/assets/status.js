@@ -167,8 +167,10 @@ async function look() {
     put(byId("health-badge"), "");
     renew("health", "failed", () => failed("The health"));
   });
+  let told = null;
   await history.then(
     (answer) => {
+      told = answer.revision;
       showHistory(answer);
       showSpeed(answer.convergence, last?.status);
     },
@@ -182,7 +184,7 @@ async function look() {
     },
   );
   if (failure) throw failure;
-  return last.status.revision;
+  return [last.status.revision, told];
 }
 
 say("quiet", "Loading the live status …");
