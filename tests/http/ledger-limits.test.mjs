@@ -250,7 +250,7 @@ describe("every answer", () => {
       assert.equal(answer.status, status, `${method} ${path}: ${answer.text}`);
       assert.equal(answer.headers.allow !== undefined, status === 405, `${method} ${path}: Allow`);
     }
-    for (const path of ["/admin", "/admin/nothing", "/ops", "/__ledger/tick", "/__ledger/last-good"]) {
+    for (const path of ["/admin/nothing", "/ops", "/__ledger/tick", "/__ledger/last-good"]) {
       for (const method of ["GET", "POST"]) {
         const { status, text } = await ask(router.direct, path, {
           method,
