@@ -53,6 +53,15 @@ async function nextLook(page, told, atMost) {
   return assert.fail(`no look in ${atMost} ms`);
 }
 
+/** The looks with which a page that was opened makes sure that what it shows is not from before. */
+async function opening(page, told) {
+  await told.called(1);
+  const first = await nextLook(page, told, 7_000);
+  assert.ok(first >= 5_800, `${first} ms`);
+  const second = await nextLook(page, told, 3_000);
+  assert.ok(second >= 1_800, `${second} ms`);
+}
+
 /** A clock that is turned by hand; `stream` decides what becomes of the stream. */
 const byHand = (stream) => async (page) => {
   await noteStreams(page);
@@ -77,7 +86,7 @@ const turn = (page, state) =>
     async ({ page }) => {
       await page.clock.runFor(100);
       await summary(page);
-      await told.called(1);
+      await opening(page, told);
       told.broken = true;
       assert.ok((await nextLook(page, told, 34_000)) >= 29_000);
       await page.waitForFunction(() => document.querySelector("#strip").dataset.tone === "warn");
@@ -100,7 +109,7 @@ const turn = (page, state) =>
     async ({ page }) => {
       await listening(page);
       await page.clock.runFor(100);
-      await told.called(1);
+      await opening(page, told);
       assert.ok((await nextLook(page, told, 68_000)) >= 58_000);
     },
   );
@@ -119,18 +128,22 @@ const turn = (page, state) =>
     async ({ page }) => {
       await page.clock.runFor(100);
       await told.called(1);
-      await page.waitForFunction(() => window.streams.length === 1 && window.streams[0].readyState === 2);
+      const isLost = (n) =>
+        page.waitForFunction((n) => window.streams.length === n && window.streams.at(-1).readyState === 2, n);
+      await isLost(1);
       await page.clock.runFor(4_000);
       assert.equal(tries, 1);
-      await page.clock.runFor(2_000);
-      await page.waitForFunction(() => window.streams.length === 2 && window.streams[1].readyState === 2);
-      await page.clock.runFor(9_000);
+      await nextLook(page, told, 5_000);
+      await nextLook(page, told, 4_000);
+      await isLost(2);
+      await page.clock.runFor(4_000);
       assert.equal(tries, 2);
-      await page.clock.runFor(3_000);
+      await page.clock.runFor(5_000);
       await listening(page);
       assert.equal(tries, 3);
+      await told.called(3);
       await page.clock.runFor(1_100);
-      await told.called(2);
+      await told.called(4);
     },
   );
 }

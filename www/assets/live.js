@@ -11,6 +11,9 @@ const REOPEN_MS = 5_000;
 const SPREAD_MS = 1_000;
 // An edge looks for itself every five seconds, behind an answer; what it finds may be a minute behind what was told.
 const CHASE_MS = [1_000, 2_000, 2_000, 2_000, 2_000, 3_000, 5_000, 10_000, 15_000, 30_000];
+// What is answered first may be from before a change that was told before this page listened. An edge that is asked when its copy
+// is five seconds old has a newer one a moment later.
+const SETTLE_MS = [6_000, 2_000];
 // Shown again within this time, a page knows enough.
 const RECENT_MS = 5_000;
 
@@ -51,6 +54,7 @@ export function watch(look, told = () => {}) {
   let failures = 0;
   let wanted = 0;
   let chased = 0;
+  let settled = 0;
 
   const isHidden = () => document.visibilityState === "hidden";
 
@@ -70,7 +74,8 @@ export function watch(look, told = () => {}) {
       if (served !== null && served > wanted) [wanted, chased] = [served, 0];
       const isBehind = [served, ...others].some((revision) => revision !== null && revision < wanted);
       if (again || (isBehind && chased < CHASE_MS.length)) wait = jitter(CHASE_MS[chased++] ?? 0);
-      else wait = jitter(isListening ? CALM_MS : POLL_MS);
+      else wait = jitter(SETTLE_MS[settled] ?? (isListening ? CALM_MS : POLL_MS));
+      settled += 1;
     } catch {
       failures += 1;
       wait = backOff(POLL_MS, failures);
@@ -91,7 +96,7 @@ export function watch(look, told = () => {}) {
     source = new EventSource(STREAM);
     source.addEventListener("open", () => {
       isListening = true;
-      if (failures === 0) due = Math.max(due, began + CALM_MS);
+      if (failures === 0 && settled > SETTLE_MS.length) due = Math.max(due, began + CALM_MS);
       // What happened in between was not told.
       if (lost > 0) soon();
       else schedule();
@@ -130,6 +135,7 @@ export function watch(look, told = () => {}) {
       return;
     }
     listen();
+    settled = 0;
     if (failures === 0 && Date.now() - began > RECENT_MS) due = 0;
     schedule();
   });
