@@ -12,6 +12,7 @@ use super::Context;
 use super::failure::{Exit, Failure};
 use super::http::{Answer, Call, succeeded};
 use super::output::{bold, good, items, note, text_of, warn};
+use crate::client::address::escaped;
 
 /// What every change takes.
 #[derive(Debug, Clone, Default, Args)]
@@ -80,7 +81,7 @@ impl<'a> Change<'a> {
         router.need_token()?;
         let mut path = format!("{}?{query}", self.path);
         if let Some(reason) = self.args.reason.as_ref().or(self.because.as_ref()) {
-            path.push_str(&format!("&reason={}", encoded(reason)));
+            path.push_str(&format!("&reason={}", escaped(reason)));
         }
         let call = Call {
             method: self.method,
@@ -329,18 +330,6 @@ pub fn confirm(lines: &[String]) -> Result<()> {
 fn key() -> String {
     let half = || RandomState::new().build_hasher().finish();
     format!("cli-{:016x}{:016x}", half(), half())
-}
-
-/// A value for a query.
-pub fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, b| {
-        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(b));
-        } else {
-            out.push_str(&format!("%{b:02X}"));
-        }
-        out
-    })
 }
 
 /// A body with those members that are there.

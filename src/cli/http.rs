@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
-use ureq::http::{Request, Response};
+use ureq::config::ConfigBuilder;
+use ureq::http::{Request, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
 use ureq::{Agent, Body};
 
 use super::failure::{Exit, Failure};
+use crate::client::address::is_loopback;
 
 /// Largest answer that is read, in bytes: an export of the audit log is the longest.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
@@ -96,23 +99,32 @@ impl Router {
     /// When it is none, or when the token would travel where others can read it.
     pub fn new(base: &str, token: Option<String>, timeout: Duration) -> Result<Self> {
         let base = base.trim_end_matches('/').to_owned();
-        let (scheme, rest) = base.split_once("://").unwrap_or(("", ""));
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let bare = authority.rsplit_once('@').is_none() && !authority.is_empty();
-        if !bare || !matches!(scheme, "http" | "https") {
+        let uri = base.parse::<Uri>().ok();
+        let parts = uri
+            .as_ref()
+            .and_then(|u| Some((u.scheme_str()?, u.authority()?)));
+        let parts = parts.filter(|(scheme, authority)| {
+            matches!(*scheme, "http" | "https") && !authority.as_str().contains('@')
+        });
+        let Some((scheme, authority)) = parts else {
             let message = format!("{base:?} is not the address of a router");
             return Err(Failure::usage(message)
                 .hint("such as --url https://api.caro.sh")
                 .into());
-        }
-        if scheme == "http" && token.is_some() && !is_loopback(authority) {
+        };
+        let is_here = is_loopback(authority.host());
+        if scheme == "http" && token.is_some() && !is_here {
             return Err(Failure::usage(format!(
                 "{base} is not encrypted: everybody on the way could read the token"
             ))
             .hint("use https")
             .into());
         }
-        let agent = agent(timeout, 0);
+        // A proxy that the environment names has no way to this machine, and would read the token.
+        let agent = match is_here {
+            true => configured(timeout, 0).proxy(None).build().into(),
+            false => configured(timeout, 0).build().into(),
+        };
         Ok(Self { agent, base, token })
     }
 
@@ -228,7 +240,7 @@ impl Router {
     }
 }
 
-fn agent(timeout: Duration, redirects: u32) -> Agent {
+fn configured(timeout: Duration, redirects: u32) -> ConfigBuilder<AgentScope> {
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::PlatformVerifier)
         .build();
@@ -239,8 +251,6 @@ fn agent(timeout: Duration, redirects: u32) -> Agent {
         .timeout_global(Some(timeout))
         .user_agent(concat!("caro-rollout/", env!("CARGO_PKG_VERSION")))
         .tls_config(tls)
-        .build()
-        .into()
 }
 
 /// Fetches files from anywhere. Nothing secret is sent.
@@ -248,7 +258,7 @@ pub struct Downloads(Agent);
 
 impl Downloads {
     pub fn new() -> Self {
-        Self(agent(DOWNLOAD, MAX_REDIRECTS))
+        Self(configured(DOWNLOAD, MAX_REDIRECTS).build().into())
     }
 
     /// A file's length, if it is known, and its bytes as they come.
@@ -308,18 +318,6 @@ const fn is_passing(error: &ureq::Error) -> bool {
         error,
         ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::Timeout(_)
     )
-}
-
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The answer, if it is a success.

@@ -13,6 +13,7 @@ use crate::core::defaults::Defaults;
 use crate::core::identity::{IdentityError, Unit};
 use crate::core::ids::{FlagKey, IdError, ReleaseName};
 
+use super::address::{escaped, is_loopback};
 use super::cache::Cache;
 use super::engine::{Asked, Engine};
 use super::merge::Table;
@@ -374,10 +375,7 @@ fn origin(url: &str, is_signed: bool) -> Result<(String, bool), BuildError> {
         // The path is signed, so a router cannot be behind a prefix.
         return Err(wrong("it must have nothing but scheme, host and port"));
     }
-    let host = authority.host();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let address = address.parse::<std::net::IpAddr>();
-    let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    let is_loopback = is_loopback(authority.host());
     if *scheme == Scheme::HTTP && !is_loopback && !is_signed {
         return Err(wrong(
             "without https its answers have to be signed, so name the keys",
@@ -387,18 +385,4 @@ fn origin(url: &str, is_signed: bool) -> Result<(String, bool), BuildError> {
         return Err(wrong("it must begin with https://"));
     }
     Ok((format!("{scheme}://{authority}"), is_loopback))
-}
-
-/// Percent-encoded, but for what never needs it (RFC 3986, 2.3).
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(char::from(byte));
-            }
-            byte => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }

@@ -22,6 +22,7 @@
 
 #![deny(missing_docs)]
 
+pub(crate) mod address;
 pub mod answer;
 mod builder;
 mod cache;

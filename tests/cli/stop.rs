@@ -171,3 +171,31 @@ fn by_kv_alone_it_adds_to_what_is_stopped_already() {
     let still = stop("v1.1.0-beta");
     assert!(still.contains("emergency-stop is all."), "{still}");
 }
+
+/// A proxy that the environment names would read the token of a call that is not encrypted.
+#[test]
+fn no_proxy_stands_between_a_token_and_this_machine() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let mut list = command();
+    list.args([
+        "token",
+        "list",
+        "--url",
+        "http://127.0.0.1:9",
+        "--timeout",
+        "1s",
+    ])
+    .env("CARO_ROLLOUT_TOKEN", ADMIN_TOKEN);
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        list.env(name, &address);
+    }
+    list.assert().code(7);
+    let asked = proxy.accept().map(|_| ()).map_err(|e| e.kind());
+    assert_eq!(
+        asked,
+        Err(std::io::ErrorKind::WouldBlock),
+        "the proxy was asked"
+    );
+}

@@ -1,8 +1,6 @@
 //! The audit log.
 
 use std::collections::VecDeque;
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,11 +11,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::cli::Context;
-use crate::cli::change::encoded;
 use crate::cli::failure::{Exit, Failure, failure_of};
 use crate::cli::http::{Call, succeeded};
 use crate::cli::output::{bad, good, items, note, print, progress, shown, text_of, warn};
 use crate::cli::when;
+use crate::client::address::escaped;
 use crate::core::decode::to_hex;
 
 /// Rows of one page of an export.
@@ -94,7 +92,7 @@ impl Audit {
         ];
         for (name, value) in filters {
             if let Some(value) = value {
-                path.push_str(&format!("&{name}={}", encoded(value)));
+                path.push_str(&format!("&{name}={}", escaped(value)));
             }
         }
         context.router()?.read(&path)
@@ -216,7 +214,7 @@ fn export(context: &Context, file: &Path) -> Result<Exit> {
         print(&text);
         return Ok(Exit::Ok);
     }
-    write_whole(file, text.as_bytes())?;
+    super::write_file(file, text.as_bytes())?;
     let answer = json!({ "file": file, "rows": rows.len(), "head": head });
     context.out.answer(&answer, |out| {
         out.line(format!(
@@ -264,23 +262,4 @@ fn chained(rows: &[&str]) -> Result<String> {
         prev = hash;
     }
     Ok(prev)
-}
-
-/// Writes a file whole or not at all.
-///
-/// # Errors
-/// When the folder cannot be written.
-pub fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = file.parent().filter(|f| !f.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let write = || -> Result<()> {
-        let mut new = tempfile::NamedTempFile::new_in(folder)?;
-        new.write_all(bytes)?;
-        new.as_file().sync_all()?;
-        new.persist(file)?;
-        Ok(())
-    };
-    write().with_context(|| format!("writing {}", file.display()))?;
-    debug_assert!(fs::metadata(file).is_ok());
-    Ok(())
 }

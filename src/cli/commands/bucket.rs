@@ -8,10 +8,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::Context;
-use crate::cli::change::encoded;
 use crate::cli::configuration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, bold, dim, good, items, progress, text_of};
+use crate::client::address::escaped;
 use crate::core::explain::explain;
 use crate::core::identity::Unit;
 use crate::core::snapshot::Snapshot;
@@ -130,9 +130,9 @@ impl Bucket {
     fn explained(&self, by: &By<'_>, who: &Who) -> Result<Value> {
         match by {
             By::Router(context) => {
-                let mut path = format!("/admin/explain?{}={}", who.kind, encoded(&who.name));
+                let mut path = format!("/admin/explain?{}={}", who.kind, escaped(&who.name));
                 if let Some(release) = &self.release {
-                    path.push_str(&format!("&release={}", encoded(release)));
+                    path.push_str(&format!("&release={}", escaped(release)));
                 }
                 if let Some(at) = self.at {
                     path.push_str(&format!("&at={at}"));

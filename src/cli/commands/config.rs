@@ -1,9 +1,8 @@
 //! The configuration as one document.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -118,7 +117,7 @@ impl Get {
             print(&text);
             return Ok(Exit::Ok);
         };
-        write_secret(file, &text)?;
+        super::write_file(file, text.as_bytes())?;
         let revision = text_of(&config, "revision");
         let answer = json!({ "file": file, "revision": config.get("revision") });
         context.out.answer(&answer, |out| {
@@ -129,19 +128,6 @@ impl Get {
         });
         Ok(Exit::Ok)
     }
-}
-
-/// Writes a file whole or not at all, with mode 0600.
-fn write_secret(file: &Path, text: &str) -> Result<()> {
-    let folder = match file.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let doing = || format!("writing {}", file.display());
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).with_context(doing)?;
-    temporary.write_all(text.as_bytes()).with_context(doing)?;
-    temporary.persist(file).with_context(doing)?;
-    Ok(())
 }
 
 impl Put {

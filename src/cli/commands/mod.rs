@@ -23,7 +23,7 @@ mod stop;
 mod token;
 mod validate;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -133,6 +133,23 @@ pub(super) fn read_file(file: &Path) -> Result<String> {
             .with_context(|| format!("reading {name}"))?;
     }
     Ok(text)
+}
+
+/// Writes a file whole or not at all, for its owner alone (mode 0600).
+///
+/// # Errors
+/// When the folder cannot be written.
+fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = file.parent().filter(|f| !f.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let write = || -> Result<()> {
+        let mut new = tempfile::NamedTempFile::new_in(folder)?;
+        new.write_all(bytes)?;
+        new.as_file().sync_all()?;
+        new.persist(file)?;
+        Ok(())
+    };
+    write().with_context(|| format!("writing {}", file.display()))
 }
 
 /// What a lint found.

@@ -205,7 +205,7 @@ impl Validate {
             "/rollout/{}/evidence?seconds={}&points=1&by=cohort&cohort={}",
             found.release,
             seconds.clamp(300, 604_800),
-            crate::cli::change::encoded(&self.cohort)
+            crate::client::address::escaped(&self.cohort)
         );
         let answer = router.call(&Call::get(&path))?;
         // A router that does not tell yet, or a stage's name that can be no cohort.

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::change::encoded;
 use crate::cli::commands::decision::short;
 use crate::cli::commands::standing::{Planned, planned};
 use crate::cli::http::{Call, Router, succeeded};
 use crate::cli::output::{items, text_of};
+use crate::client::address::escaped;
 use crate::core::plan::{Halt, LatencyLimit, Rule};
 
 /// Parts of the span that a trend is drawn from.
@@ -83,7 +83,7 @@ pub fn take(router: &Router, watched: &Watched, first: Option<&Look>) -> Result<
     let plan = planned(router, release)?;
     let by = match &watched.cohort {
         None => "by=arm".to_owned(),
-        Some(cohort) => format!("by=cohort&cohort={}", encoded(cohort)),
+        Some(cohort) => format!("by=cohort&cohort={}", escaped(cohort)),
     };
     let evidence = evidence(router, release, watched.window, POINTS, &by)?;
     let (groups, error) = match evidence {
