@@ -109,6 +109,10 @@ onPage("alerts, publishing and health", { at: "alerts" }, async ({ page }) => {
     () => router().admin.get("/admin/alerts"),
     ({ alerts: [newest, first] }) => assert.ok(newest.attempts > 0 && first.delivered_at !== null),
   );
+  await eventually(
+    () => router().admin.get("/ops/status.json"),
+    ({ publishing }) => assert.equal(publishing.state, "in_sync", "KV takes one write a second"),
+  );
   await go(page, "alerts");
   const shown = await text(page);
   assert.match(shown, /canary .*Reason: a drill.* waits next try in .* [1-9] .*edited by hand in KV/i);
