@@ -1,5 +1,7 @@
 //! Looking, and setting percentages.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{Router, stderr, stdout};
 
 const RELEASE: &str = "v1.1.0-beta";
@@ -14,9 +16,16 @@ fn status_says_where_everything_stands() {
         text.contains("v1.1.0-beta\t1.1.0-beta.2\tactive\t25 %\t25 %\tsmall_beta"),
         "{text}"
     );
-    let json = router.json(&["status"]);
-    assert_eq!(json["status"]["releases"][0]["percentage"], 25);
-    assert_eq!(json["ops"]["publishing"]["state"], "in_sync");
+    // What was found in KV is written back with its revision, behind the answers.
+    let begun = Instant::now();
+    loop {
+        let json = router.json(&["status"]);
+        assert_eq!(json["status"]["releases"][0]["percentage"], 25);
+        if json["ops"]["publishing"]["state"] == "in_sync" {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(15), "{json}");
+    }
 }
 
 #[test]

@@ -43,9 +43,9 @@ describe("told, then asked", () => {
     );
     const at = (ms) => ({ timestamp: new Date(told - ms).toISOString() });
     await takes(router, [
-      startOf("now", CANARY, { platform: "linux", arch: "x86_64" }),
-      ...Array.from({ length: 9 }, () => command("now", { duration_ms: 90 })),
-      command("now", { success: false, duration_ms: 700_000 }),
+      startOf("now", CANARY, { platform: "linux", arch: "x86_64", ...at(0) }),
+      ...Array.from({ length: 9 }, () => command("now", { duration_ms: 90, ...at(0) })),
+      command("now", { success: false, duration_ms: 700_000, ...at(0) }),
       startOf("then", CANARY, { platform: "macos", arch: "arm64", ...at(2 * HOUR) }),
       command("then", { duration_ms: 2_600, ...at(2 * HOUR) }),
       startOf("long-ago", CANARY, at(30 * HOUR)),

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { OFREPWebProvider } from "@openfeature/ofrep-web-provider";
 import { OpenFeature, ProviderEvents } from "@openfeature/web-sdk";
 import { EventSource } from "eventsource";
@@ -122,7 +123,7 @@ test("nobody can have the ledger asked for what is not there", async () => {
   }
 });
 
-test("a stop reaches the web provider by its stream", async () => {
+test("a stop reaches the web provider by its stream", { timeout: 60_000 }, async () => {
   await api.post("/features/*", { banner: { percentage: 100 } });
   await OpenFeature.setContext({ targetingKey: "alice" });
   await OpenFeature.setProviderAndWait(new OFREPWebProvider({ baseUrl: router.direct, pollInterval: 0 }));
@@ -134,11 +135,17 @@ test("a stop reaches the web provider by its stream", async () => {
       look();
     });
   await changed(true);
-  // The provider connects behind its first answer; a connection is there once it is told of something.
+  // The provider connects behind its first answer; a connection is there once it is told of something. What was
+  // changed before is not told again, so each nudge changes something.
   const connected = changed(false);
-  const nudge = setInterval(() => api.post("/features/*", { banner: false }).catch(() => {}), 300);
-  await connected;
-  clearInterval(nudge);
+  let isConnected = false;
+  connected.then(() => {
+    isConnected = true;
+  });
+  for (let percentage = 1; !isConnected; percentage++) {
+    await api.post("/features/*", { banner: false, nudge: { percentage } });
+    await Promise.race([connected, delay(300)]);
+  }
   const on = changed(true);
   await api.post("/features/*", { banner: true });
   await on;

@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { BETA, need, Sandbox, STABLE } from "./support.mjs";
 
 // ---- usage ------------------------------------------------------------------------------------------
@@ -330,6 +331,7 @@ test("colours and progress on a terminal only, and not with NO_COLOR or a dumb o
   const file = join(box.root, "install.sh");
   await fs.writeFile(file, await box.host.script());
   const { spawn } = await import("node:child_process");
+  let printed = () => {};
   const terminal = (env) =>
     new Promise((resolve) => {
       const child = spawn(script, ["-qec", `/bin/sh '${file}' --force`, "/dev/null"], {
@@ -337,7 +339,10 @@ test("colours and progress on a terminal only, and not with NO_COLOR or a dumb o
         stdio: ["ignore", "pipe", "pipe"],
       });
       const chunks = [];
-      child.stdout.on("data", (chunk) => chunks.push(chunk));
+      child.stdout.on("data", (chunk) => {
+        chunks.push(chunk);
+        printed(chunk.toString());
+      });
       child.on("close", (code) => resolve({ code, out: strip(Buffer.concat(chunks).toString()) }));
     });
   const colours = await terminal({});
@@ -348,6 +353,8 @@ test("colours and progress on a terminal only, and not with NO_COLOR or a dumb o
     assert.equal(plain.code, 0, plain.out);
     assert.doesNotMatch(plain.out, new RegExp(`${ESC}\\[[0-9;]*m`));
   }
+  // The rest of a file comes when `rest` says so.
+  let rest;
   box.host.behave = (request, response, next) => {
     if (!request.url.startsWith("/assets/")) return next();
     const wait = {
@@ -357,11 +364,16 @@ test("colours and progress on a terminal only, and not with NO_COLOR or a dumb o
       },
       end: (body) => {
         response.write(body.subarray(0, 1000));
-        setTimeout(() => response.end(body.subarray(1000)), 1500);
+        rest.then(() => response.end(body.subarray(1000)));
       },
     };
     return box.host.answer(request, wait);
   };
+  rest = new Promise((resolve) => {
+    printed = (text) => text.includes("%") && resolve();
+  });
   assert.match((await terminal({})).out, /\d+ % of \d+ kB/);
+  // Longer than the second after which it would be shown.
+  rest = delay(1500);
   assert.doesNotMatch(await box.expect(0, await box.host.script(), { args: ["--force"] }), new RegExp(`${ESC}|%`));
 });
