@@ -155,6 +155,16 @@ fn each_kind_of_change_is_told() {
         json!({"add": [{"id": "x"}]}),
     );
     assert_eq!(history(&mut desk)["changes"], before);
+    let switch = |canary: bool| json!({"canary": canary, "reason": "x"});
+    desk.put_config(&document(&json!({})));
+    for (is_killed, event, text) in [
+        (true, "killed 0", "the canary is switched off"),
+        (false, "restored 25", "the canary is switched on again"),
+    ] {
+        desk.admin("POST", "/admin/kill-switches", switch(is_killed));
+        assert_eq!(happened(&mut desk).last().unwrap(), event);
+        assert_eq!(said(&mut desk), text);
+    }
     desk.admin("POST", "/rollout/all/emergency-stop?reason=x", Value::Null);
     assert_eq!(said(&mut desk), "emergency stop of everything");
     let stopped = &history(&mut desk)["releases"][0];

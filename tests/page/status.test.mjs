@@ -1,7 +1,19 @@
 // `/status`: what happened, whether the router is well, how fast a change arrives, as a person sees it.
 import assert from "node:assert/strict";
 import { client, landed } from "../support/ledger.mjs";
-import { fits, health, history, ownRouter, release, status, summary, visible, withPages } from "./support.mjs";
+import {
+  answered,
+  fits,
+  health,
+  history,
+  noteLooks,
+  ownRouter,
+  release,
+  status,
+  summary,
+  visible,
+  withPages,
+} from "./support.mjs";
 
 const onPage = withPages({
   path: "/status",
@@ -52,7 +64,7 @@ onPage(
     ),
   },
   async ({ page }) => {
-    assert.match(await part(page, "charts"), /0% now 100% 50% 0% .+ stopped, rolled back or ended/);
+    assert.match(await part(page, "charts"), /0% now 100% 50% 0% .+ stopped, switched off, rolled back or ended/);
     assert.equal(await page.locator("#charts .stopped").count(), 2);
     await page.locator("#charts summary").click();
     assert.match(
@@ -214,7 +226,10 @@ onPage(
   "a table that is open stays open when something comes",
   {
     history: (route) => route.fulfill({ json: history() }),
-    before: (page) => page.clock.install(),
+    before: async (page) => {
+      await noteLooks(page);
+      await page.clock.install();
+    },
   },
   async ({ page }) => {
     await part(page, "charts");
@@ -222,7 +237,8 @@ onPage(
     const before = await page.$("#charts table");
     for (let i = 0; i < 20 && (await before.evaluate((old) => old.isConnected)); i += 1) {
       await page.clock.runFor(10_000);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      // The clock would run past the page's patience with an answer.
+      await answered(page);
     }
     assert.equal(await before.evaluate((old) => old.isConnected), false);
     assert.equal(await page.locator("#charts table").isVisible(), true);

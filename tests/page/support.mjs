@@ -158,6 +158,9 @@ export const health = (change = {}, state = "ok") => ({
 
 const LOOKS = ["status", "history", "health"];
 
+/** How long anything that has to come may take; a machine with other work is slow. */
+export const PATIENCE_MS = 20_000;
+
 /**
  * Opens a page. `status`, `history` and `health` decide what these looks answer: an object is sent as JSON, a function gets
  * the playwright route, undefined leaves it to the server. `at`: what the page takes for now; timers go on. `context` are
@@ -168,7 +171,7 @@ const LOOKS = ["status", "history", "health"];
 export async function open(browser, { path = "/", before, at, context: options = {}, ...answers } = {}) {
   const base = await origin();
   const context = await browser.newContext({ locale: "en-GB", timezoneId: "UTC", ...options });
-  context.setDefaultTimeout(5000);
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   const troubles = [];
   const asked = [];
@@ -275,6 +278,36 @@ export async function summary(page) {
 export async function visible(page, selector) {
   return (await page.locator(selector).allInnerTexts())[0].replace(/\s+/g, " ");
 }
+
+/**
+ * Has a page count in `window.looks`: `begun`, each of which asks for `/status.json` once, and `open`, the answers that the
+ * page has not read yet. A look begins in a timer, so under a clock that is turned by hand both are exact.
+ */
+export function noteLooks(page) {
+  return page.addInitScript(() => {
+    const looks = { begun: 0, open: 0 };
+    window.looks = looks;
+    const own = window.fetch;
+    const close = () => {
+      looks.open -= 1;
+    };
+    window.fetch = async (...of) => {
+      if (of[0] === "/status.json") looks.begun += 1;
+      looks.open += 1;
+      try {
+        const answer = await own(...of);
+        answer.json = () => Response.prototype.json.call(answer).finally(close);
+        return answer;
+      } catch (error) {
+        close();
+        throw error;
+      }
+    };
+  });
+}
+
+/** Waits until the page has read all that it asked for: what follows from that is then done, or set to a timer. */
+export const answered = (page) => page.waitForFunction(() => window.looks.open === 0);
 
 /** Whether a page is as wide as its screen. */
 export const fits = (page) => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);

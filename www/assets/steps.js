@@ -9,8 +9,14 @@ const HOUR_MS = 3_600_000;
 // The scale ends at the first of these that leaves some room, so that a beginning is seen too.
 const CEILINGS = [1, 5, 10, 25, 50, 100];
 
-const STOPS = new Set(["stopped", "rolled_back", "ended"]);
-const SAID = { stopped: "emergency stop", stop_cleared: "emergency stop lifted", drafted: "a draft again" };
+const STOPS = new Set(["stopped", "killed", "rolled_back", "ended"]);
+const SAID = {
+  stopped: "emergency stop",
+  stop_cleared: "emergency stop lifted",
+  killed: "canary switched off",
+  restored: "canary switched on again",
+  drafted: "a draft again",
+};
 
 /** What happened, in words. */
 const said = (event) => SAID[event] ?? words(event);
@@ -73,7 +79,12 @@ function drawn(points, percentage, now) {
     ),
     h("div", { class: "times" }, when(points[0].at), h("span", {}, "now")),
     stops.length > 0 &&
-      h("p", { class: "legend" }, h("span", { class: "key", "aria-hidden": "true" }), "stopped, rolled back or ended"),
+      h(
+        "p",
+        { class: "legend" },
+        h("span", { class: "key", "aria-hidden": "true" }),
+        "stopped, switched off, rolled back or ended",
+      ),
   );
 }
 

@@ -25,6 +25,10 @@ pub enum Kind {
     /// By an emergency stop.
     Stopped,
     StopCleared,
+    /// The whole canary was switched off: nobody gets it, whatever its percentage.
+    Killed,
+    /// The canary was switched on again.
+    Restored,
     Paused,
     Resumed,
     /// Made active, from a draft or after its end.
@@ -80,6 +84,9 @@ pub struct Record {
     /// Whether everything was stopped, or no longer is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_stopped: Option<bool>,
+    /// Whether the whole canary was killed, or no longer is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_killed: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
 }
@@ -94,10 +101,16 @@ impl Record {
             revision,
             stable: stable(after).filter(|version| stable(before).as_ref() != Some(version)),
             all_stopped: (stops(before) != stops(after)).then(|| stops(after)),
+            canary_killed: (is_killed(before) != is_killed(after)).then(|| is_killed(after)),
             events: events(before, after),
         };
-        let says = record.stable.is_some() || record.all_stopped.is_some();
-        (says || !record.events.is_empty()).then_some(record)
+        let says = [
+            record.stable.is_some(),
+            record.all_stopped.is_some(),
+            record.canary_killed.is_some(),
+            !record.events.is_empty(),
+        ];
+        says.contains(&true).then_some(record)
     }
 
     /// In sentences.
@@ -108,12 +121,19 @@ impl Record {
             Some(false) => said.push("emergency stop of everything lifted".to_owned()),
             None => {}
         }
+        match self.canary_killed {
+            Some(true) => said.push("the canary is switched off".to_owned()),
+            Some(false) => said.push("the canary is switched on again".to_owned()),
+            None => {}
+        }
         if let Some(version) = &self.stable {
             said.push(format!("the stable version is {version}"));
         }
         // What stopped everything stopped each.
-        let follows = |event: &&Event| {
-            self.all_stopped.is_some() && matches!(event.event, Kind::Stopped | Kind::StopCleared)
+        let follows = |event: &&Event| match event.event {
+            Kind::Stopped | Kind::StopCleared => self.all_stopped.is_some(),
+            Kind::Killed | Kind::Restored => true,
+            _ => false,
         };
         let told = self.events.iter().filter(|event| !follows(event));
         said.extend(told.map(Event::text));
@@ -149,6 +169,8 @@ impl Event {
             }
             Kind::Stopped => "emergency stop".to_owned(),
             Kind::StopCleared => "emergency stop lifted".to_owned(),
+            Kind::Killed => "switched off".to_owned(),
+            Kind::Restored => format!("switched on again at {percentage} %"),
             Kind::Paused => format!("paused at {percentage} %"),
             Kind::Resumed => format!("goes on at {percentage} %"),
             Kind::Activated => format!("active at {percentage} %"),
@@ -212,6 +234,10 @@ fn config(live: &Live) -> Option<&Config> {
     live.config.as_ref()
 }
 
+fn is_killed(live: &Live) -> bool {
+    config(live).is_some_and(|config| config.kill_switches.canary)
+}
+
 fn event(name: &ReleaseName, event: Kind, release: &Release) -> Event {
     Event {
         release: name.clone(),
@@ -271,7 +297,23 @@ impl Changed<'_> {
         if let Some(kind) = self.turned().filter(|_| stop.0 == stop.1) {
             events.push(event(name, kind, new));
         }
+        events.extend(self.switched());
         events
+    }
+
+    /// What a switch of the whole canary does to it.
+    fn switched(&self) -> Option<Event> {
+        let is_offered =
+            |release: &Release| !matches!(release.state, State::Draft | State::Stopped);
+        let told = |kind| event(self.name, kind, self.new);
+        match (is_killed(self.before), is_killed(self.after)) {
+            (false, true) if is_offered(self.old) => Some(Event {
+                percentage: Percentage::ZERO,
+                ..told(Kind::Killed)
+            }),
+            (true, false) if is_offered(self.new) => Some(told(Kind::Restored)),
+            _ => None,
+        }
     }
 
     /// Where the percentage went. What a drain does on its way is told when it has arrived.
