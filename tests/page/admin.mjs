@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { furnished } from "../support/console.mjs";
-import { launch, missingChromium } from "./support.mjs";
+import { launch, missingChromium, PATIENCE_MS } from "./support.mjs";
 
 const missing = missingChromium();
 const skip = missing !== null && process.env.CARO_TEST_ALLOW_MISSING === "1" ? missing : false;
@@ -57,7 +57,7 @@ export function withConsole(options = {}) {
     if (as === null || fresh || context || prepare) {
       const own = context && (await browser.newContext({ ...LOOK, ...context }));
       const opened = await open(own ?? shared, router, { as, at, prepare });
-      return { ...opened, close: () => (own ?? opened.page).close() };
+      return { ...opened, close: () => end(opened.page, own) };
     }
     const found = kept.get(as);
     kept.delete(as);
@@ -65,9 +65,15 @@ export function withConsole(options = {}) {
     const opened = found ?? (await open(shared, router, { as, at }));
     const close = async (isWell) => {
       if (isWell && (await opened.asNew())) kept.set(as, opened);
-      else await opened.page.close();
+      else await end(opened.page);
     };
     return { ...opened, close };
+  }
+
+  /** The strip asks now and then: what a test does to requests may be at work on one, and would fail when the page goes. */
+  async function end(page, context = page) {
+    if (!page.isClosed()) await page.unrouteAll({ behavior: "ignoreErrors" });
+    await context.close();
   }
 
   /**
@@ -93,7 +99,6 @@ export function withConsole(options = {}) {
 }
 
 const LOOK = { locale: "en-GB", timezoneId: "UTC", acceptDownloads: true };
-const PATIENCE_MS = 20_000;
 
 async function open(context, router, { as, at, prepare }) {
   const page = await context.newPage();
@@ -193,7 +198,11 @@ export async function sure(page) {
   await ready(page);
 }
 
-export const toast = async (page) => {
-  await page.waitForFunction(() => document.querySelector("#toast").textContent !== "");
-  return page.textContent("#toast");
-};
+/** What is said in passing, beginning so; it goes after six seconds, so wait for it from before what brings it. */
+export async function toast(page, begins) {
+  const said = (begins) => {
+    const { textContent } = document.querySelector("#toast");
+    return textContent.startsWith(begins) && textContent;
+  };
+  return (await page.waitForFunction(said, begins)).jsonValue();
+}

@@ -6,6 +6,10 @@ import { history, status, summary, visible, withPages } from "./support.mjs";
 
 const onPage = withPages({ history: history() });
 
+/** What is said in passing. */
+const toast = async (page) =>
+  (await page.waitForFunction(() => document.querySelector("#toast").textContent)).jsonValue();
+
 onPage("every command names the host that serves the page", { status: status() }, async ({ page, base }) => {
   await summary(page);
   const expected = {
@@ -29,10 +33,12 @@ onPage(
   async ({ page, base }) => {
     await summary(page);
     const button = page.getByRole("button", { name: "Copy the command for macOS and Linux" });
-    await button.click();
-    await page.waitForFunction(() => document.querySelector("#toast").textContent !== "");
-    assert.equal(await page.textContent("#toast"), `Copied: curl -fsS ${base} | sh`);
-    assert.equal(await button.textContent(), "Copied");
+    // Two seconds later the button says "Copy" again: the page itself looks for both at once, from before the click.
+    const both = () =>
+      document.querySelector("[data-copy=c-sh]").textContent === "Copied" &&
+      document.querySelector("#toast").textContent;
+    const [said] = await Promise.all([page.waitForFunction(both), button.click()]);
+    assert.equal(await said.jsonValue(), `Copied: curl -fsS ${base} | sh`);
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `curl -fsS ${base} | sh`);
   },
 );
@@ -51,8 +57,7 @@ onPage(
       ["Copy the command that uninstalls caro", `curl -fsS ${base} | sh -s -- --uninstall`],
     ]) {
       await page.getByRole("button", { name: button }).click();
-      await page.waitForFunction(() => document.querySelector("#toast").textContent !== "");
-      assert.match(await page.textContent("#toast"), /^Selected\. Press Ctrl\+C/);
+      assert.match(await toast(page), /^Selected\. Press Ctrl\+C/);
       assert.equal(await page.evaluate(() => getSelection().toString()), command);
     }
   },
@@ -90,7 +95,7 @@ onPage(
     ]);
     await page.focus("[data-copy=c-sh]");
     await page.keyboard.press("Enter");
-    await page.waitForFunction(() => document.querySelector("#toast").textContent !== "");
+    await toast(page);
   },
 );
 
@@ -101,8 +106,7 @@ onPage(
     const [, block] = /```sh\n(origin=.+?)\n```/s.exec(readFileSync(`${root}README.md`, "utf8"));
     await page.locator(".verify summary").click();
     await page.getByRole("button", { name: "Copy the commands that verify the signature" }).click();
-    await page.waitForFunction(() => document.querySelector("#toast").textContent !== "");
-    assert.equal(await page.textContent("#toast"), "Copied.");
+    assert.equal(await toast(page), "Copied.");
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), block.replace("https://get.caro.sh", base));
   },
 );

@@ -154,7 +154,7 @@ for (const path of ["/", "/status"]) {
   onPage(`${path}: the skip link leads to the content`, { path }, async ({ page }) => {
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
-    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    await page.waitForFunction(() => document.activeElement.id === "main");
   });
 
   onPage(

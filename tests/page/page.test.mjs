@@ -85,7 +85,7 @@ onPage("without a rollout everybody gets stable", { status: status({ releases: [
 
 const withPlan = (change) => history({ releases: [{ ...release(), plan: plan(change), history: [] }] });
 const timeline = async (page) => {
-  await page.waitForSelector(".stages, .plan > .soft");
+  await page.waitForSelector(".stages, .plan > .soft:not(:has-text('Loading'))");
   return visible(page, ".plan");
 };
 
