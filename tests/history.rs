@@ -158,8 +158,12 @@ fn each_kind_of_change_is_told() {
     let switch = |canary: bool| json!({"canary": canary, "reason": "x"});
     desk.put_config(&document(&json!({})));
     for (is_killed, event, text) in [
-        (true, "killed 0", "the canary is switched off"),
-        (false, "restored 25", "the canary is switched on again"),
+        (true, "killed 0", "v1.1.0-beta: canary switched off"),
+        (
+            false,
+            "restored 25",
+            "v1.1.0-beta: canary switched on again at 25 %",
+        ),
     ] {
         desk.admin("POST", "/admin/kill-switches", switch(is_killed));
         assert_eq!(happened(&mut desk).last().unwrap(), event);

@@ -84,9 +84,6 @@ pub struct Record {
     /// Whether everything was stopped, or no longer is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_stopped: Option<bool>,
-    /// Whether the whole canary was killed, or no longer is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canary_killed: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
 }
@@ -101,16 +98,10 @@ impl Record {
             revision,
             stable: stable(after).filter(|version| stable(before).as_ref() != Some(version)),
             all_stopped: (stops(before) != stops(after)).then(|| stops(after)),
-            canary_killed: (is_killed(before) != is_killed(after)).then(|| is_killed(after)),
             events: events(before, after),
         };
-        let says = [
-            record.stable.is_some(),
-            record.all_stopped.is_some(),
-            record.canary_killed.is_some(),
-            !record.events.is_empty(),
-        ];
-        says.contains(&true).then_some(record)
+        let says = record.stable.is_some() || record.all_stopped.is_some();
+        (says || !record.events.is_empty()).then_some(record)
     }
 
     /// In sentences.
@@ -121,19 +112,12 @@ impl Record {
             Some(false) => said.push("emergency stop of everything lifted".to_owned()),
             None => {}
         }
-        match self.canary_killed {
-            Some(true) => said.push("the canary is switched off".to_owned()),
-            Some(false) => said.push("the canary is switched on again".to_owned()),
-            None => {}
-        }
         if let Some(version) = &self.stable {
             said.push(format!("the stable version is {version}"));
         }
         // What stopped everything stopped each.
-        let follows = |event: &&Event| match event.event {
-            Kind::Stopped | Kind::StopCleared => self.all_stopped.is_some(),
-            Kind::Killed | Kind::Restored => true,
-            _ => false,
+        let follows = |event: &&Event| {
+            self.all_stopped.is_some() && matches!(event.event, Kind::Stopped | Kind::StopCleared)
         };
         let told = self.events.iter().filter(|event| !follows(event));
         said.extend(told.map(Event::text));
@@ -169,8 +153,8 @@ impl Event {
             }
             Kind::Stopped => "emergency stop".to_owned(),
             Kind::StopCleared => "emergency stop lifted".to_owned(),
-            Kind::Killed => "switched off".to_owned(),
-            Kind::Restored => format!("switched on again at {percentage} %"),
+            Kind::Killed => "canary switched off".to_owned(),
+            Kind::Restored => format!("canary switched on again at {percentage} %"),
             Kind::Paused => format!("paused at {percentage} %"),
             Kind::Resumed => format!("goes on at {percentage} %"),
             Kind::Activated => format!("active at {percentage} %"),
