@@ -153,6 +153,17 @@ fn each_cause_is_told_apart() {
 }
 
 #[test]
+fn a_release_that_was_deleted_is_named_although_an_older_one_takes_its_place() {
+    let before = world(100.0, 100.0, 0.0, 0.0);
+    let mut after = before.clone();
+    after["releases"]["v1.1.0-beta"] = Value::Null;
+    after["features"]["v1.1.0-beta"] = Value::Null;
+    let found = groups(&compared(&before, &after, &["somebody"], 0));
+    let expected = "release v1.1.0-beta bucket → absent: percentage";
+    assert_eq!(found, [(expected.to_owned(), 1)]);
+}
+
+#[test]
 fn flags_are_compared_for_the_version_that_somebody_has() {
     let feature =
         |patch: Value| json!({"features": {"v1.1.0-beta": {"confidence_refinement": patch}}});

@@ -189,6 +189,7 @@ fn what_cannot_be_compared_is_refused_with_what_to_do() {
     );
     check(&["x", "--tolerance", "5"], 2, "0.005 is 0.5 %");
     check(&["--from", "-", "--to", "-"], 2, "can be read once");
+    check(&["-", "--ids", "-"], 2, "can be read once");
     check(&["--from", "/nonexistent", "--to", "x"], 1, "/nonexistent");
     let bad = compare("{}", "{}", &[]).code(1);
     assert!(

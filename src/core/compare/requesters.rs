@@ -46,6 +46,12 @@ impl<'a> Side<'a> {
         })
     }
 
+    /// Whether somebody's build is that of a release.
+    fn gives(self, release: &str, seen: &Seen) -> bool {
+        let release = self.snapshot.release(release);
+        release.is_some_and(|release| release.build == seen.decision.build)
+    }
+
     fn bucket(self, release: &str, hash: &UnitHash) -> Option<Bucket> {
         let release = self.snapshot.release(release)?;
         Some(Bucket::of(hash, release.gate))
@@ -242,8 +248,9 @@ impl<'a> Comparison<'a> {
         for name in newest.map(|release| release.name.as_str()) {
             let was = before.admits(name, &old.hash);
             match (was, after.admits(name, &new.hash)) {
-                (true, true) => return None,
-                (false, false) => {}
+                // A newer one may have been deleted, and comes later here.
+                (true, true) if before.gives(name, old) && after.gives(name, new) => return None,
+                (true, true) | (false, false) => {}
                 _ => return Some(name.to_owned()),
             }
         }

@@ -158,7 +158,9 @@ impl Diff {
                     .into());
             }
         };
-        if from == "-" && to == Some("-") {
+        let ids = self.ids.as_deref().and_then(|file| file.to_str());
+        let sources = [Some(from), to, ids].into_iter().flatten();
+        if sources.filter(|source| *source == "-").count() > 1 {
             return Err(Failure::usage("standard input can be read once").into());
         }
         let before = configuration::read(context, from)?;
@@ -191,10 +193,11 @@ impl Diff {
                 (ready(one.name, one.config), ready(other.name, other.config))
             }
         };
-        let stop = match &before.snapshot.stop {
-            Stop::None => "none",
-            Stop::All { .. } => "all",
-            Stop::Releases(_) => "releases",
+        // Each has those of its own releases.
+        let stop = match (&before.snapshot.stop, &after.snapshot.stop) {
+            (Stop::None, Stop::None) => "none",
+            (Stop::All { .. }, _) | (_, Stop::All { .. }) => "all",
+            (Stop::Releases(_), _) | (_, Stop::Releases(_)) => "releases",
         };
         Ok((before, after, stop))
     }
