@@ -90,6 +90,18 @@ impl<'a> Call<'a> {
             again: None,
         }
     }
+
+    /// A change as a dry run, which does no harm twice.
+    pub const fn rehearsal(path: &'a str, body: &'a Value) -> Self {
+        Self {
+            method: "POST",
+            path,
+            body: Some(body),
+            headers: Vec::new(),
+            repeatable: true,
+            again: None,
+        }
+    }
 }
 
 impl Router {

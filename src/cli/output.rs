@@ -1,5 +1,6 @@
 //! What people and scripts see: tables and colour on a terminal, tab-separated rows elsewhere, JSON with `--json`.
 
+use std::io::{ErrorKind, Write};
 use std::ops::Deref;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -117,22 +118,26 @@ fn arranged(head: &[String], rows: &[Vec<String>], widths: &[usize], width: usiz
     format!("{}\n", table.trim_fmt())
 }
 
-/// Writes to standard output. A reader that has gone, such as `head`, is no error.
+/// What a shell calls an end because nobody reads.
+const UNREAD: i32 = 141;
+
+/// Writes to standard output. A reader that has gone, such as `head`, ends it without a word, and never as a success: what
+/// was asked may not have been answered yet.
 pub fn print(text: &str) {
-    use std::io::Write;
     let mut out = std::io::stdout().lock();
-    if out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .is_err()
-    {
-        std::process::exit(0);
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let Err(error) = written else {
+        return;
+    };
+    if error.kind() != ErrorKind::BrokenPipe {
+        note(format!("error: the answer cannot be written: {error}"));
     }
+    std::process::exit(UNREAD);
 }
 
-/// Writes a line to standard error.
+/// Writes a line to standard error. That nobody reads it is no reason to end halfway: what was stopped is put back then.
 pub fn note(text: impl AsRef<str>) {
-    eprintln!("{}", text.as_ref());
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
 
 pub fn bold(text: &str) -> String {

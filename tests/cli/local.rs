@@ -1,6 +1,7 @@
 //! Flags on this machine.
 
 use std::fs;
+use std::process::Stdio;
 
 use crate::support::{Router, command, stderr, stdout};
 
@@ -94,4 +95,24 @@ fn the_router_is_asked_as_a_program_would() {
         .cli(&["features", "list", "--release", "v9.9.9"])
         .assert()
         .code(7);
+}
+
+/// Whoever read it has gone, such as `head` or a terminal that was closed.
+#[test]
+fn what_nobody_reads_is_never_a_success_and_never_a_crash() {
+    let run = |args: &[&str], is_output: bool| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_caro-rollout"));
+        command.args(args).stdin(Stdio::null());
+        match is_output {
+            true => command.stdout(writer).stderr(Stdio::null()),
+            false => command.stderr(writer).stdout(Stdio::null()),
+        };
+        command.status().unwrap().code()
+    };
+    assert_eq!(run(&["man"], true), Some(141));
+    // What it says on its way does not end it halfway: this gives its own exit code.
+    let nowhere = ["config", "validate", "/nonexistent/config.json"];
+    assert_eq!(run(&nowhere, false), Some(1));
 }

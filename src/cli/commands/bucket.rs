@@ -89,16 +89,16 @@ impl Bucket {
                 all => {
                     let head = ["ID", "ARM", "VERSION", "REASON", "BUCKET", "THRESHOLD"];
                     out.table(&head, &all.iter().map(cells).collect::<Vec<_>>());
-                    if out.is_terminal() {
-                        out.line("");
-                    }
-                    let rows = arms.iter().map(|arm| {
-                        let share = arm.get("share").and_then(Value::as_f64).unwrap_or(0.0);
-                        let part = |name| text_of(arm, name);
-                        let share = format!("{:.1} %", share * 100.0);
-                        vec![part("arm"), part("version"), part("count"), share]
-                    });
                     if self.file.is_some() {
+                        if out.is_terminal() {
+                            out.line("");
+                        }
+                        let rows = arms.iter().map(|arm| {
+                            let share = arm.get("share").and_then(Value::as_f64).unwrap_or(0.0);
+                            let part = |name| text_of(arm, name);
+                            let share = format!("{:.1} %", share * 100.0);
+                            vec![part("arm"), part("version"), part("count"), share]
+                        });
                         let head = ["ARM", "VERSION", "COUNT", "SHARE"];
                         out.table(&head, &rows.collect::<Vec<_>>());
                     }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::standing::named;
 use crate::cli::Context;
 use crate::cli::assets::{self, Measured, Place};
 use crate::cli::change::{Ask, Change, ChangeArgs, make, percentage};
@@ -165,12 +166,6 @@ fn known(context: &Context) -> Result<Value> {
     })
 }
 
-/// One of them.
-fn named<'v>(known: &'v Value, name: &str) -> Option<&'v Value> {
-    let mut releases = items(known, "releases").iter();
-    releases.find(|release| text_of(release, "name") == name)
-}
-
 fn list(context: &Context) -> Result<Exit> {
     let known = known(context)?;
     let releases = items(&known, "releases");
@@ -183,16 +178,7 @@ fn list(context: &Context) -> Result<Exit> {
 impl Show {
     fn run(&self, context: &Context) -> Result<Exit> {
         let known = known(context)?;
-        let Some(release) = named(&known, &self.name) else {
-            let names: Vec<String> = items(&known, "releases")
-                .iter()
-                .map(|release| text_of(release, "name"))
-                .collect();
-            let failure = Failure::missing(format!("there is no release {}", self.name));
-            return Err(failure
-                .hint(format!("there are: {}", names.join(", ")))
-                .into());
-        };
+        let release = named(&known, &self.name)?;
         let router = context.router()?;
         // Who may not read the whole configuration sees the rest.
         let config = match router.has_token() {
@@ -239,7 +225,7 @@ impl Add {
         let mut settings = Map::from_iter([("version".to_owned(), json!(self.number))]);
         let percent = self.percentage.as_deref().map(percentage).transpose()?;
         let known = context.router()?.read("/admin/releases")?;
-        let Some(release) = named(&known, name.as_str()) else {
+        let Ok(release) = named(&known, name.as_str()) else {
             let percent = percent.unwrap_or_else(|| json!(0));
             settings.insert("percentage".to_owned(), percent);
             return Ok(settings);

@@ -1,6 +1,7 @@
 //! Which release is meant, and where it stands: for commands that are given a cohort.
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cli::Context;
@@ -27,6 +28,18 @@ impl Planned {
     pub fn place(&self) -> Option<usize> {
         let id = self.look.pointer("/stage/id")?.as_str()?;
         self.plan.stages.iter().position(|stage| stage.id == id)
+    }
+
+    /// For how long it has been at its stage, in seconds.
+    pub fn at_stage_s(&self) -> Option<u64> {
+        let entered: Timestamp = self
+            .look
+            .pointer("/stage/entered")?
+            .as_str()?
+            .parse()
+            .ok()?;
+        let own = Timestamp::now().as_second() - entered.as_second();
+        Some(u64::try_from(own).unwrap_or(0))
     }
 
     /// The place of a cohort's stage: the first that lets it in, or that is named like it.
@@ -85,41 +98,27 @@ pub fn names(status: &Value) -> Vec<String> {
 ///
 /// # Errors
 /// When there is none.
-pub fn named(status: &Value, name: &str) -> Result<String> {
-    let all = names(status);
-    if all.iter().any(|known| known == name) {
-        return Ok(name.to_owned());
-    }
-    let hint = format!("there are: {}", all.join(", "));
-    Err(Failure::missing(format!("there is no release {name}"))
-        .hint(hint)
-        .into())
+pub fn named<'v>(status: &'v Value, name: &str) -> Result<&'v Value> {
+    let mut releases = items(status, "releases").iter();
+    let found = releases.find(|release| text_of(release, "name") == name);
+    found.ok_or_else(|| {
+        let hint = format!("there are: {}", names(status).join(", "));
+        let failure = Failure::missing(format!("there is no release {name}"));
+        failure.hint(hint).into()
+    })
 }
 
-/// Finds the release: the one that is named, else the only one that uses the cohort.
+/// Finds the release that uses the cohort: the one that is named, else the only one.
 ///
 /// # Errors
 /// When there is no such release or cohort, or several releases use it.
-pub fn find(context: &Context, release: Option<&str>, cohort: Option<&str>) -> Result<Standing> {
+pub fn find(context: &Context, release: Option<&str>, cohort: &str) -> Result<Standing> {
     let router = context.router()?;
     router.need_token()?;
     let status = router.get("/status.json")?;
     let named = match release {
-        Some(name) => vec![named(&status, name)?],
+        Some(name) => vec![text_of(named(&status, name)?, "name")],
         None => names(&status),
-    };
-    let Some(cohort) = cohort else {
-        let mut named = named;
-        return match (named.pop(), named.is_empty()) {
-            (Some(release), true) => Ok(Standing {
-                planned: planned(router, &release)?,
-                release,
-            }),
-            (last, _) => {
-                named.extend(last);
-                Err(which("there is more than one release", &named))
-            }
-        };
     };
     let cohorts = router.read("/admin/cohorts")?;
     let mut used: Vec<String> = Vec::new();

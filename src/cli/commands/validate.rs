@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::standing::{self, Planned, Standing};
@@ -58,7 +57,7 @@ const WANTED: [(&str, &[&str]); 5] = [
 
 impl Validate {
     pub fn run(self, context: &Context) -> Result<Exit> {
-        let found = standing::find(context, self.release.as_deref(), Some(&self.cohort))?;
+        let found = standing::find(context, self.release.as_deref(), &self.cohort)?;
         let router = context.router()?;
         let mut checks = vec![self.cohort_check(router)?];
         let mut decided = None;
@@ -197,10 +196,8 @@ impl Validate {
     /// What was counted of the cohort alone while it was at its stage: to be shown, since gates are about everybody who
     /// has the release.
     fn cohort_rates(&self, router: &Router, found: &Standing) -> Result<Value> {
-        let entered = found.planned.as_ref();
-        let entered = entered.and_then(|planned| planned.look.pointer("/stage/entered")?.as_str());
-        let entered: Option<Timestamp> = entered.and_then(|at| at.parse().ok());
-        let seconds = entered.map_or(86_400, |at| Timestamp::now().as_second() - at.as_second());
+        let at_stage = found.planned.as_ref().and_then(Planned::at_stage_s);
+        let seconds = at_stage.unwrap_or(86_400);
         let path = format!(
             "/rollout/{}/evidence?seconds={}&points=1&by=cohort&cohort={}",
             found.release,
@@ -231,20 +228,13 @@ struct Decided {
 fn decided(router: &Router, release: &str, look: &Value) -> Result<Option<Decided>> {
     let path = format!("/rollout/{release}/evaluate?dry_run=1");
     let body = json!({});
-    let answer = router.call(&Call {
-        method: "POST",
-        path: &path,
-        body: Some(&body),
-        headers: Vec::new(),
-        repeatable: true,
-        again: None,
-    })?;
-    let decision = match answer.status {
-        403 => look.get("last").cloned(),
-        _ => succeeded(answer.clone())?.json()?.get("decision").cloned(),
+    let answer = router.call(&Call::rehearsal(&path, &body))?;
+    let fresh = answer.status != 403;
+    let decision = match fresh {
+        true => succeeded(answer)?.json()?.get("decision").cloned(),
+        false => look.get("last").cloned(),
     };
     let decision = decision.filter(Value::is_object);
-    let fresh = answer.status != 403;
     Ok(decision.map(|decision| Decided { decision, fresh }))
 }
 

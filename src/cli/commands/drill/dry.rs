@@ -26,7 +26,7 @@ pub fn steps(context: &Context, drill: &Drill) -> Result<Vec<Step>> {
     router.need_token()?;
     let status = router.get("/status.json")?;
     let releases: Vec<String> = match &drill.release {
-        Some(release) => vec![named(&status, release)?],
+        Some(release) => vec![text_of(named(&status, release)?, "name")],
         None => names(&status),
     };
     let all = "all".to_owned();
@@ -106,15 +106,7 @@ fn call(router: &Router, rounds: u32, name: &str, path: &str) -> Step {
     let path = format!("{path}?dry_run=1&reason=drill");
     let body = json!({});
     let (answer, times) = measured(rounds, || {
-        succeeded(router.call(&Call {
-            method: "POST",
-            path: &path,
-            body: Some(&body),
-            headers: Vec::new(),
-            repeatable: true,
-            again: None,
-        })?)?
-        .json()
+        succeeded(router.call(&Call::rehearsal(&path, &body))?)?.json()
     });
     let check = match answer {
         Ok(answer) => Check::of(

@@ -10,7 +10,7 @@ use super::restore::Before;
 use super::{Drill, Step, Times};
 use crate::cli::Context;
 use crate::cli::change::{Ask, Change, ChangeArgs, carry_out, confirm, consequence};
-use crate::cli::checklist::Check;
+use crate::cli::checklist::{Check, passes};
 use crate::cli::commands::standing;
 use crate::cli::failure::{Exit, Failure, failure_of};
 use crate::cli::http::Router;
@@ -42,7 +42,7 @@ pub fn run(context: &Context, drill: &Drill, steps: &mut Vec<Step>) -> Result<Op
         let own = format!("rollback {release}");
         name == "stop" || name == "clear-stop" || name == own
     };
-    if steps.iter().filter(rehearsed).any(Step::failed) {
+    if !passes(steps.iter().filter(rehearsed).map(|step| &step.check)) {
         note(warn("a dry step failed, so nothing is done for good"));
         return Ok(None);
     }

@@ -11,11 +11,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::Context;
-use crate::cli::checklist::{Check, exit};
+use crate::cli::checklist::{Check, exit, passes};
 use crate::cli::failure::Exit;
 use crate::cli::output::{bad, good};
 use crate::cli::when;
-use crate::core::gate::Verdict;
 
 /// Rehearse stop and rollback, and see how long they take.
 ///
@@ -89,10 +88,6 @@ impl From<Check> for Step {
 }
 
 impl Step {
-    fn failed(&self) -> bool {
-        matches!(self.check.verdict, Verdict::Fail | Verdict::Error)
-    }
-
     fn cells(&self) -> Vec<String> {
         let mut cells = self.check.cells();
         let time = |of: fn(&Times) -> u64| match &self.times {
@@ -116,7 +111,7 @@ impl Drill {
             true => live::run(context, &self, &mut steps)?,
             false => None,
         };
-        let passes = !steps.iter().any(Step::failed);
+        let passes = passes(steps.iter().map(|step| &step.check));
         let mut answer = json!({
             "mode": if self.live { "live" } else { "dry" },
             "release": self.release,

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::cli::commands::decision::short;
-use crate::cli::http::{Answer, Call, Router};
+use crate::cli::http::{Answer, Call, Router, succeeded};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::text_of;
 
@@ -102,7 +102,14 @@ impl Places {
     /// What is not as wanted at a place; `None`: everything is.
     fn not_yet(&self, router: &Router, wanted: &Wanted) -> Result<Option<String>> {
         let release = &self.release;
-        let rollout = router.get(&format!("/rollout/{release}"))?;
+        // It is asked again anyway, and to put the release back waits for what is under way.
+        let ask = |path: &str| {
+            router.call(&Call {
+                repeatable: false,
+                ..Call::get(path)
+            })
+        };
+        let rollout = succeeded(ask(&format!("/rollout/{release}"))?)?.json()?;
         let percentage = rollout.get("percentage").and_then(Value::as_f64);
         let percentage = percentage.unwrap_or(100.0);
         let stopped = match wanted {
@@ -117,12 +124,12 @@ impl Places {
             return Ok(Some(format!("is at {} %", short(percentage))));
         }
         for id in &self.ids {
-            if self.is_it(&router.call(&Call::get(&script_for(id)))?) {
+            if self.is_it(&ask(&script_for(id))?) {
                 return Ok(Some(format!("serves {} to somebody", self.version)));
             }
         }
         if stopped {
-            let own = router.call(&Call::get(&format!("/{release}/install.sh")))?;
+            let own = ask(&format!("/{release}/install.sh"))?;
             if own.status != 410 {
                 return Ok(Some(format!("answers {} on /{release}", own.status)));
             }

@@ -243,15 +243,7 @@ fn window(rule: &Rule) -> Option<u64> {
 
 /// A window does not reach back into the stage before: there more or fewer had it.
 fn since_stage(planned: &Planned, seconds: u64) -> u64 {
-    let entered = planned
-        .look
-        .pointer("/stage/entered")
-        .and_then(Value::as_str);
-    let entered: Option<Timestamp> = entered.and_then(|at| at.parse().ok());
-    let own = entered.map_or(seconds, |at| {
-        let own = Timestamp::now().as_second() - at.as_second();
-        seconds.min(u64::try_from(own).unwrap_or(0))
-    });
+    let own = planned.at_stage_s().unwrap_or(seconds).min(seconds);
     // Whole minutes, so that looks in one minute ask the same.
     own.div_ceil(60).saturating_mul(60).max(LEAST_S)
 }

@@ -56,16 +56,24 @@ pub struct Health {
 
 impl Health {
     pub fn run(self, context: &Context) -> Result<Exit> {
-        match self.cohort.is_none() && self.release.is_none() {
-            true => of_router(context),
-            false => self.watch(context),
+        let release = self.release.as_deref();
+        match (self.cohort.as_deref(), release) {
+            (Some(cohort), _) => {
+                let release = standing::find(context, release, cohort)?.release;
+                self.watch(context, release)
+            }
+            (None, Some(release)) => {
+                let status = context.router()?.read("/status.json")?;
+                let release = text_of(standing::named(&status, release)?, "name");
+                self.watch(context, release)
+            }
+            (None, None) => of_router(context),
         }
     }
 
-    fn watch(&self, context: &Context) -> Result<Exit> {
-        let (release, cohort) = (self.release.as_deref(), self.cohort.as_deref());
+    fn watch(&self, context: &Context, release: String) -> Result<Exit> {
         let watched = Watched {
-            release: standing::find(context, release, cohort)?.release,
+            release,
             cohort: self.cohort.clone(),
             window: self.window.clamp(300, 604_800),
             // A look at what was halted before says so; a plan that goes on since is watched anew.
